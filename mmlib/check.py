@@ -1,0 +1,126 @@
+"""What must hold between two steps, whatever was called: `validate`.
+
+A check that fails is a bug of the model, so it is an assert; it never repairs anything.
+"""
+
+from collections import Counter
+
+from .geometry import NX, PROTNONE, PS, RW, US, D, P, entry_pfn
+from .memory import ZERO_PFN
+from .mm import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
+
+
+def validate(machine) -> None:
+    """Raise AssertionError, with the place, if *machine* is in a state that must not be.
+
+    >>> from mmlib import Machine, TINY
+    >>> validate(Machine(TINY))
+    """
+    mms = list({task.mm: None for task in machine.tasks})
+    users, maps = Counter(), Counter()
+    for mm in mms:
+        check_vmas(machine, mm)
+        check_tables(machine, mm, users, maps)
+        assert mm.users == sum(t.mm is mm for t in machine.tasks), (mm.name, "mm_users")
+    check_table_users(machine, mms, users)
+    check_folios(machine, maps)
+    check_files(machine, mms)
+    check_tlbs(machine)
+
+
+def check_vmas(machine, mm) -> None:
+    """VMAs are whole pages, in order, apart, within the address space."""
+    size, last = machine.geometry.page_size, 0
+    for vma in mm.vmas:
+        where = (mm.name, str(vma))
+        assert vma.mm is mm, where
+        assert last <= vma.start < vma.end <= machine.geometry.task_size, where
+        assert vma.start % size == vma.end % size == 0, where
+        assert vma.file is None or not vma.shared or vma.anon_vma is None, where
+        last = vma.end
+
+
+def check_tables(machine, mm, users: Counter, maps: Counter) -> None:
+    """Every table has a VMA in its span; every entry obeys its VMA; counts are right."""
+    tables, limit, seen = machine.tables, machine.geometry.task_size, 0
+    for addr, parent, index, table in tables.links(mm.pgd, 0, limit):
+        where = (mm.name, hex(addr), table)
+        assert table.level == parent.level - 1, where
+        assert tables.get(parent, index) & (P | RW | US | PS | NX) == P | RW | US, where
+        assert mm.vmas_in(addr, addr + machine.geometry.span(table.level)), where
+        users[table.pfn] += 1
+        seen += 1
+    assert seen == mm.nr_tables, (mm.name, seen, mm.nr_tables)
+    for addr, table, _, entry in tables.leaves(mm.pgd, 0, limit):
+        check_entry(machine, mm, addr, entry)
+        maps[entry_pfn(entry)] += 1
+
+
+def check_entry(machine, mm, addr: int, entry: int) -> None:
+    """The entry maps the right page, and never allows more than the VMA does."""
+    vma, where = mm.find_vma(addr), (mm.name, hex(addr), hex(entry))
+    assert vma is not None, where
+    folio, mapping = machine.memory.folio(entry_pfn(entry)), vma.file and vma.file.inode.mapping
+    accessible = bool(vma.flags & VM_ACCESS_FLAGS)
+    assert bool(entry & P) == accessible and bool(entry & PROTNONE) != accessible, where
+    assert bool(entry & NX) != bool(vma.flags & VM_EXEC), where
+    assert not entry & RW or vma.flags & VM_WRITE, where
+    if vma.shared or folio.mapping is not None:
+        assert folio.mapping is mapping and folio.index == vma.index(addr), where
+        assert mapping.pages[folio.index] is folio and folio.index < mapping.page_count, where
+    if not vma.shared:
+        assert not entry & RW or folio.exclusive, where
+        assert folio.mapping is None or not entry & D, where
+
+
+def check_table_users(machine, mms, users: Counter) -> None:
+    """Every table is reached as often as it says, and none is lost."""
+    roots = {mm.pgd.pfn for mm in mms}
+    for pfn, table in machine.tables.by_pfn.items():
+        assert table.users == users[pfn], (table, table.users, users[pfn])
+        assert table.users or pfn in roots, (table, "is lost")
+        assert pfn not in machine.memory.folios, (table, "is a table and a page")
+
+
+def check_folios(machine, maps: Counter) -> None:
+    """Every page is mapped as often as it says; an exclusive page once; none is lost."""
+    memory = machine.memory
+    for pfn, folio in memory.folios.items():
+        assert folio.mapcount == maps[pfn], (pfn, folio.mapcount, maps[pfn])
+        assert folio.mapcount or folio.mapping, (pfn, "is lost")
+        assert not folio.exclusive or folio.anon and folio.mapcount == 1, (pfn, "exclusive")
+    assert memory.zero.mapcount == maps[ZERO_PFN] and memory.zero.data is None
+    assert set(maps) <= set(memory.folios) | {ZERO_PFN}
+    assert memory.used == len(memory.folios) + len(machine.tables.by_pfn), memory.used
+    assert memory.frames is None or memory.used <= memory.frames
+
+
+def check_files(machine, mms) -> None:
+    """A file knows exactly the VMAs that map it; its cached pages are its own."""
+    mapped = {}
+    for vma in (v for mm in mms for v in mm.vmas if v.file):
+        mapped.setdefault(vma.file.inode, []).append(vma)
+    inodes = list(mapped) + [f.inode for f in machine.files if not f.closed]
+    inodes += [inode for fs in machine.mounts.values() for inode in fs.files()]
+    for inode in {i: None for i in inodes}:
+        mapping = inode.mapping
+        assert set(mapping.i_mmap) == set(mapped.get(inode, ())), (inode.name, "i_mmap")
+        opens = sum(f.inode is inode and not f.closed for f in machine.files)
+        assert inode.opens == opens + len(mapping.i_mmap), (inode.name, inode.opens)
+        for index, folio in mapping.pages.items():
+            assert folio.mapping is mapping and folio.index == index, (inode.name, index)
+            assert machine.memory.folios[folio.pfn] is folio, (inode.name, index)
+
+
+def check_tlbs(machine) -> None:
+    """No CPU remembers a translation that the tables no longer allow."""
+    shift = machine.geometry.page_shift
+    living = {task.mm for task in machine.tasks}
+    for cpu, tlb in enumerate(machine.tlbs):
+        for (mm, page), cached in tlb.entries.items():
+            where = (f"CPU {cpu}", mm.name, hex(page << shift), hex(cached))
+            assert mm in living and cpu in mm.cpus, where
+            entry = machine.tables.lookup(mm.pgd, page << shift)[2]
+            assert entry & P and entry_pfn(entry) == entry_pfn(cached), where
+            assert not cached & RW or entry & RW, where
+            assert not cached & D or entry & D, where

@@ -1,0 +1,277 @@
+"""A page fault, from the top down: the VMA says *may*, the page table says *does*.
+
+    page_fault        the MMU gave up: ask the kernel
+    handle_mm_fault   walk down, asking get_table for what is missing, then fill the entry
+    get_table         where a missing page table comes from
+    do_...            what the entry is filled with
+
+The functions have the names of those in Linux's mm/memory.c that they mirror, and its order of
+doing things, which decides what a failed fault leaves behind.
+"""
+
+from .geometry import A, D, PFN_SHIFT, RW, entry_pfn
+from .mm import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
+from .memory import ZERO_PFN, Folio, OutOfMemory
+from .tables import Ptdesc
+from .tlb import flush_range
+
+
+class Segfault(Exception):
+    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA) or "SEGV_ACCERR" (the VMA forbids it)."""
+
+    signal = "SIGSEGV"
+
+    def __init__(self, task, addr: int, access: str, code: str, reason: str):
+        super().__init__(f"{self.signal} ({code}): {reason}")
+        self.task, self.addr, self.access = task, addr, access
+        self.code, self.reason = code, reason
+
+
+class BusError(Segfault):
+    """SIGBUS; *code* is "BUS_ADRERR": the page lies beyond the end of the file."""
+
+    signal = "SIGBUS"
+
+
+class Killed(Exception):
+    """The OOM killer chose this task; every later call of it raises this again."""
+
+    def __init__(self, task, reason: str):
+        super().__init__(f"{task.name} was killed: {reason}")
+        self.task, self.reason = task, reason
+
+
+class PastEnd(Exception):
+    """The page of the file does not exist (VM_FAULT_SIGBUS)."""
+
+
+def page_fault(machine, task, addr: int, write: bool) -> None:
+    """Handle the exception that the MMU raised for *task* at *addr* (do_user_addr_fault).
+
+    Raises Segfault or BusError, or OutOfMemory; only a handled fault counts as minor fault."""
+    access = "store" if write else "load"
+    task.page_faults += 1
+    machine.count["faults"] += 1
+    machine.emit("fault", addr, access)
+    vma = task.mm.find_vma(addr)
+    machine.emit("find_vma", addr, vma or "there is none")
+    if vma is None:
+        raise Segfault(task, addr, access, "SEGV_MAPERR", f"{addr:#x} is not mapped")
+    if not vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS):
+        raise Segfault(task, addr, access, "SEGV_ACCERR",
+                       f"{addr:#x} is mapped {vma.perms}, which forbids a {access}")
+    try:
+        handle_mm_fault(machine, task.mm, vma, addr, write)
+    except PastEnd:
+        raise BusError(task, addr, access, "BUS_ADRERR", f"{addr:#x} lies beyond the last page "
+                       f"of {vma.backing} ({vma.file.inode.mapping.size} bytes)") from None
+    task.minor_faults += 1
+
+
+def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
+    """Fill the entry of *addr*, or make it writable.  Tables above the PTE table are made first
+    and stay, even if the page then cannot be had (__handle_mm_fault)."""
+    tables, geometry = machine.tables, machine.geometry
+    table = mm.pgd
+    for level in range(geometry.levels - 1, 1, -1):
+        table = next_table(machine, mm, vma, addr, table, level)
+    pte_table = tables.child(table, geometry.index(addr, 2))
+    entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
+    if entry and write and not entry & RW:
+        do_wp_page(machine, mm, vma, addr, pte_table, entry)
+    elif entry:
+        machine.emit("spurious", addr)
+    elif vma.file is None:
+        do_anonymous_page(machine, mm, vma, addr, table, write)
+    elif not write:
+        do_read_fault(machine, mm, vma, addr, table)
+    elif not vma.shared:
+        do_cow_fault(machine, mm, vma, addr, table)
+    else:
+        do_shared_fault(machine, mm, vma, addr, table)
+
+
+def next_table(machine, mm, vma: VMA, addr: int, table: Ptdesc, level: int) -> Ptdesc:
+    """The table of *level* below *table* on the way to *addr*, made if it is missing."""
+    index = machine.geometry.index(addr, level + 1)
+    child = machine.tables.child(table, index)
+    if child is None:
+        span = machine.geometry.span(level)
+        child = get_table(machine, mm, vma, addr // span * span, level)
+        machine.tables.link(table, index, child)
+        mm.nr_tables += 1
+    return child
+
+
+def get_table(machine, mm, vma: VMA, base: int, level: int) -> Ptdesc:
+    """The table of *level* for the range at *base*: a shared one if the policy has it, else a
+    fresh one.  The only place where table sharing is decided.  Raises OutOfMemory."""
+    policy, name = machine.sharing, machine.geometry.level_name(level)
+    may_share = level in policy.levels
+    table = policy.find(vma, base, level) if may_share else None
+    if table is not None:
+        machine.emit("share", name, table.pfn, mm.name)
+        return table
+    table = machine.tables.alloc(level, mm.name)
+    machine.emit("table", name, table.pfn, mm.name)
+    if may_share:
+        policy.publish(vma, base, table)
+    return table
+
+
+def set_pte(machine, mm, vma, addr: int, pmd: Ptdesc, folio: Folio, bits: int) -> None:
+    """Map *folio* at *addr* with the VMA's protection and *bits* (set_pte_at)."""
+    table = next_table(machine, mm, vma, addr, pmd, 1)
+    index = machine.geometry.index(addr, 1)
+    entry = folio.pfn << PFN_SHIFT | vma.page_prot() | A | bits
+    machine.tables.set(table, index, entry)
+    folio.mapcount += 1
+    machine.emit("fill", table.pfn, index, entry)
+
+
+def do_anonymous_page(machine, mm, vma, addr: int, pmd: Ptdesc, write: bool) -> None:
+    """Memory without a file: zeros, and no frame of its own until the first store."""
+    next_table(machine, mm, vma, addr, pmd, 1)
+    if not write:
+        machine.emit("zero_page", addr, ZERO_PFN)
+        set_pte(machine, mm, vma, addr, pmd, machine.memory.zero, 0)
+        return
+    anon_vma_prepare(vma)
+    folio = machine.memory.alloc_folio()
+    folio.exclusive = True
+    machine.count["zero_fills"] += 1
+    machine.emit("anon", addr, folio.pfn)
+    set_pte(machine, mm, vma, addr, pmd, folio, RW | D)
+
+
+def do_read_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
+    """A load of a file page: cached pages around it are mapped as well, then the page itself."""
+    if machine.fault_around > 1:
+        do_fault_around(machine, mm, vma, addr, pmd)
+        table = machine.tables.child(pmd, machine.geometry.index(addr, 2))
+        if table and machine.tables.get(table, machine.geometry.index(addr, 1)):
+            return
+    folio = file_page(machine, vma, addr)
+    set_pte(machine, mm, vma, addr, pmd, folio, 0)
+
+
+def do_fault_around(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
+    """Map the pages that are in the cache already, in a window of PTE indices that stays in the
+    VMA and in the PTE table.  Holes of the file are not filled."""
+    geometry, mapping = machine.geometry, vma.file.inode.mapping
+    window, pte = machine.fault_around, geometry.index(addr, 1)
+    into_vma = addr - vma.start >> geometry.page_shift
+    vma_pages = vma.end - vma.start >> geometry.page_shift
+    first = max(pte // window * window, pte - min(pte, into_vma))
+    last = min(first + window, geometry.entries, pte + vma_pages - into_vma)
+    page0 = addr - (pte << geometry.page_shift)         # the address of PTE index 0
+    table, mapped = machine.tables.child(pmd, geometry.index(addr, 2)), 0
+    for i in range(first, last):
+        at = page0 + (i << geometry.page_shift)
+        folio = mapping.find(vma.index(at))
+        if folio is None or folio.index >= mapping.page_count:
+            continue
+        if table and machine.tables.get(table, i):
+            continue
+        if i == pte:
+            machine.emit("cache_hit", mapping.name, folio.index, folio.pfn)
+        else:
+            mapped += 1
+        set_pte(machine, mm, vma, at, pmd, folio, 0)
+    if mapped:
+        machine.emit("fault_around", mapped)
+
+
+def do_cow_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
+    """A store to a private mapping of a page that is not there: copy it at once.
+
+    The new page is taken first, as in the kernel: a store beyond the end of the file still gives
+    the VMA its anon_vma."""
+    anon_vma_prepare(vma)
+    new = machine.memory.alloc_folio()
+    try:
+        old = file_page(machine, vma, addr)
+        next_table(machine, mm, vma, addr, pmd, 1)
+    except BaseException:
+        machine.memory.free_folio(new)
+        raise
+    machine.memory.copy(old, new)
+    new.exclusive = True
+    machine.count["copies"] += 1
+    machine.emit("copy", addr, old.pfn, new.pfn)
+    set_pte(machine, mm, vma, addr, pmd, new, RW | D)
+
+
+def do_shared_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
+    """A store to a shared mapping: the file's own page, writable."""
+    folio = file_page(machine, vma, addr)
+    set_pte(machine, mm, vma, addr, pmd, folio, RW | D)
+
+
+def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
+    """A store through an entry that is present but read-only: copy on write, or not.
+
+    The VMA allows stores, so the entry is read-only for a reason: the page is a file's, the zero
+    page, or was shared by fork."""
+    index, memory = machine.geometry.index(addr, 1), machine.memory
+    old = memory.folio(entry_pfn(entry))
+    if vma.shared:
+        machine.emit("make_writable", addr, old.pfn)
+    elif old.anon and (old.exclusive or old.mapcount == 1):
+        old.exclusive = True
+        machine.emit("reuse", addr, old.pfn)
+    else:
+        anon_vma_prepare(vma)
+        new = memory.alloc_folio()
+        memory.copy(old, new)
+        new.exclusive, new.mapcount = True, 1
+        machine.count["copies"] += 1
+        machine.emit("copy", addr, old.pfn, new.pfn)
+        entry = new.pfn << PFN_SHIFT | vma.page_prot()
+    entry |= RW | A | D
+    machine.tables.set(table, index, entry)
+    machine.emit("fill", table.pfn, index, entry)
+    if entry_pfn(entry) != old.pfn:
+        page = addr // memory.page_size * memory.page_size
+        flush_range(machine, mm, page, page + memory.page_size)
+        if memory.put_folio(old):
+            machine.emit("free_page", old.pfn)
+
+
+def file_page(machine, vma, addr: int) -> Folio:
+    """The page of the file behind *addr*, from the cache or made (__do_fault).
+
+    Raises PastEnd beyond the end of the file."""
+    mapping, index = vma.file.inode.mapping, vma.index(addr)
+    if index >= mapping.page_count:
+        raise PastEnd
+    folio = mapping.find(index)
+    if folio is not None:
+        machine.emit("cache_hit", mapping.name, index, folio.pfn)
+        return folio
+    folio = mapping.get(index)
+    machine.count["cache_fills"] += 1
+    machine.emit("cache_fill", mapping.name, index, folio.pfn)
+    return folio
+
+
+def populate(machine, task, start: int, end: int) -> None:
+    """Fault in [start, end) as MAP_POPULATE and mlock do: as a store where a store would copy,
+    else as a load; stop quietly where a page cannot be had (populate_vma_page_range).
+
+    These faults count as minor faults of *task*, but no exception was taken."""
+    mm, size, pages, before = task.mm, machine.geometry.page_size, 0, task.minor_faults
+    for vma in mm.vmas_in(start, end):
+        write = bool(vma.flags & VM_WRITE) and not vma.shared
+        for addr in range(max(start, vma.start), min(end, vma.end), size):
+            entry = machine.tables.lookup(mm.pgd, addr)[2]
+            if not entry or write and not entry & RW:
+                try:
+                    if not vma.flags & VM_ACCESS_FLAGS:
+                        raise PastEnd
+                    handle_mm_fault(machine, mm, vma, addr, write)
+                except (PastEnd, OutOfMemory):
+                    break
+                task.minor_faults += 1
+            pages += 1
+    machine.emit("populate", pages, task.minor_faults - before)

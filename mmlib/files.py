@@ -1,0 +1,143 @@
+"""Files: an inode and its page cache, open file descriptions, and tmpfs.
+
+Trap: Linux's ``struct address_space`` is *not* a process's address space.  It is the page cache
+of one file together with the list of its mappers; here it is called `Mapping`.  A process's
+address space is an mm (mm.py).
+"""
+
+import errno
+
+from .abi import O_ACCMODE, O_RDONLY, O_WRONLY
+from .memory import Folio, Memory
+
+
+class Mapping:
+    """The page cache of one file (struct address_space): pages by page number.
+
+    *i_mmap* holds every VMA that maps the file (a dict without values keeps their order).
+    """
+
+    def __init__(self, name: str, memory: Memory):
+        self.name, self.memory = name, memory
+        self.pages: dict[int, Folio] = {}
+        self.i_mmap: dict = {}
+        self.size = 0                       # bytes (i_size)
+
+    @property
+    def page_count(self) -> int:
+        """Pages up to the end of the file, the last perhaps in part."""
+        return -(-self.size // self.memory.page_size)
+
+    def find(self, index: int) -> Folio | None:
+        """The cached page, if there is one (filemap_get_folio)."""
+        return self.pages.get(index)
+
+    def get(self, index: int) -> Folio:
+        """The cached page, made and zeroed if it was a hole (shmem_get_folio).
+
+        The caller has checked that it lies before the end of the file.  Raises OutOfMemory.
+        """
+        folio = self.pages.get(index)
+        if folio is None:
+            folio = self.pages[index] = self.memory.alloc_folio(self, index)
+        return folio
+
+    def drop(self, index: int) -> None:
+        """Forget a cached page that nobody maps any more."""
+        folio = self.pages.pop(index)
+        folio.mapping, folio.index = None, -1
+        self.memory.free_folio(folio)
+
+    # contents by byte, as read(2) and write(2) see them -------------------------------------
+    def read(self, offset: int, n: int) -> bytes:
+        size, out = self.memory.page_size, []
+        end = min(offset + n, self.size)
+        while offset < end:
+            index, within = divmod(offset, size)
+            take, folio = min(size - within, end - offset), self.find(index)
+            out.append(self.memory.read(folio, within, take) if folio else bytes(take))
+            offset += take
+        return b"".join(out)
+
+    def write(self, offset: int, data: bytes) -> None:
+        size, done = self.memory.page_size, 0
+        while done < len(data):
+            index, within = divmod(offset + done, size)
+            part = data[done:done + size - within]
+            self.memory.write(self.get(index), within, part)
+            done += len(part)
+            self.size = max(self.size, offset + done)
+
+    def zero(self, start: int, end: int) -> None:
+        """Zero the bytes [start, end) of one page that is in the cache, if it is."""
+        folio = self.find(start // self.memory.page_size)
+        if folio is not None and start < end:
+            self.memory.write(folio, start % self.memory.page_size, bytes(end - start))
+
+
+class Inode:
+    """A file of tmpfs: its pages are its only copy, so they stay until the last user is gone.
+
+    *links* counts names, *opens* open file descriptions and mappings.  *ino* is its number.
+    """
+
+    def __init__(self, ino: int, name: str, memory: Memory):
+        self.ino, self.links, self.opens = ino, 0, 0
+        self.mapping = Mapping(name, memory)
+
+    @property
+    def name(self) -> str:
+        return self.mapping.name
+
+    def put(self) -> None:
+        """When no name, no open file and no mapping is left, the pages go (shmem_evict_inode)."""
+        if self.links == 0 and self.opens == 0:
+            for index in list(self.mapping.pages):
+                self.mapping.drop(index)
+
+
+class Filesystem:
+    """A mounted tmpfs: a tree of names.  Paths here are relative to the mount, without "/"."""
+
+    fstype = "tmpfs"
+
+    def __init__(self, path: str):
+        self.path = path
+        self.names: dict[str, Inode | None] = {"": None}       # None is a directory
+
+    def lookup(self, rel: str) -> Inode | None:
+        """The inode of a name; raises the errno of path resolution."""
+        self.parent(rel)
+        if rel not in self.names:
+            raise oserror(errno.ENOENT, f"there is no {self.path}/{rel}")
+        return self.names[rel]
+
+    def parent(self, rel: str) -> None:
+        """The directory of *rel* must exist."""
+        head = rel.rpartition("/")[0]
+        if head not in self.names:
+            raise oserror(errno.ENOENT, f"there is no directory {self.path}/{head}")
+        if self.names[head] is not None:
+            raise oserror(errno.ENOTDIR, f"{self.path}/{head} is not a directory")
+
+    def files(self):
+        return [inode for inode in self.names.values() if inode is not None]
+
+
+def oserror(code: int, why: str) -> OSError:
+    """The error of a system call: the kernel's errno, and why in words.
+
+    >>> oserror(errno.EINVAL, "addr is not a multiple of 4096")
+    OSError(22, 'EINVAL: addr is not a multiple of 4096')
+    """
+    return OSError(code, f"{errno.errorcode[code]}: {why}")
+
+
+def check_readable(file) -> None:
+    if file.flags & O_ACCMODE == O_WRONLY:
+        raise oserror(errno.EBADF, f"{file.name} was opened write-only")
+
+
+def check_writable(file, code: int = errno.EBADF) -> None:
+    if file.flags & O_ACCMODE == O_RDONLY:
+        raise oserror(code, f"{file.name} was opened read-only")

@@ -1,0 +1,61 @@
+"""fork: what is copied, and what is left to faults."""
+
+from .geometry import A, RW, entry_pfn
+from .mm import MM, VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
+from .protect import write_protect
+from .tlb import flush_range
+
+
+def dup_mmap(machine, parent: MM, child: MM) -> None:
+    """Give *child*, an empty mm, the VMAs of *parent* and the entries that it could not fault in
+    again.  On OutOfMemory the child is left for the caller to take down."""
+    for vma in list(parent.vmas):
+        if vma.flags & VM_DONTCOPY:
+            continue
+        copy = vma.copy(mm=child, flags=vma.flags & ~VM_LOCKED)
+        if vma.flags & VM_WIPEONFORK:
+            copy.anon_vma, copy.chain = None, ()
+        elif vma.anon_vma:
+            copy.anon_vma = AnonVma()
+            copy.chain = (*vma.chain, copy.anon_vma)
+        child.insert(copy)
+    machine.emit("dup_mm", len(child.vmas))
+    wrote = False
+    try:
+        for copy in child.vmas:
+            if copy.anon_vma is None:                   # vma_needs_copy
+                machine.emit("skip_range", copy.start, copy.end)
+            else:
+                wrote = True
+                copy_page_range(machine, parent, child, copy)
+    finally:
+        if wrote and parent.vmas:
+            flush_range(machine, parent, parent.vmas[0].start, parent.vmas[-1].end)
+
+
+def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
+    """Copy the parent's tables and present entries that meet *vma*, even an empty table.
+
+    A private page may then be stored to by neither: the next store copies it or, if the other is
+    gone, takes it back (copy_present_ptes)."""
+    tables, copied = machine.tables, 0
+    made = {parent.pgd: child.pgd}
+    for addr, above, index, table in tables.links(parent.pgd, vma.start, vma.end):
+        new = tables.child(made[above], index)
+        if new is None:
+            name = machine.geometry.level_name(table.level)
+            new = tables.alloc(table.level, child.name)
+            tables.link(made[above], index, new)
+            child.nr_tables += 1
+            machine.emit("table", name, new.pfn, child.name)
+        made[table] = new
+    for addr, table, index, entry in list(tables.leaves(parent.pgd, vma.start, vma.end)):
+        folio = machine.memory.folio(entry_pfn(entry))
+        folio.exclusive = False
+        if entry & RW:
+            entry = write_protect(entry)
+            tables.set(table, index, entry)
+        tables.set(made[table], index, entry & ~A)
+        folio.mapcount += 1
+        copied += 1
+    machine.emit("copy_range", vma.start, vma.end, copied)

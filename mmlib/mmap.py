@@ -1,0 +1,103 @@
+"""mmap: a VMA is made, no table and no page; and the locks that keep pages in."""
+
+import errno
+
+from .abi import (LEGACY_MAP_MASK, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_LOCKED,
+                  MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, O_ACCMODE,
+                  O_RDONLY, O_RDWR, O_WRONLY)
+from .files import oserror
+from .mm import (VM_ACCOUNT, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE,
+                 VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
+from .unmap import do_munmap
+
+MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
+
+
+def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, file,
+            offset: int) -> int:
+    """The address of the new mapping; the checks in the order of do_mmap (mm/mmap.c)."""
+    geometry = machine.geometry
+    size, anonymous = geometry.page_size, flags & MAP_ANONYMOUS
+    if offset % size:
+        raise oserror(errno.EINVAL, f"offset {offset:#x} is not a multiple of {size}")
+    if not anonymous and file is None:
+        raise oserror(errno.EBADF, "there is neither a file nor MAP_ANONYMOUS")
+    if length == 0:
+        raise oserror(errno.EINVAL, "the length is 0")
+    if offset + length >= 1 << 63:
+        raise oserror(errno.EOVERFLOW, f"offset {offset:#x} + length {length:#x} is no file offset")
+    length = geometry.page_align(length)
+    start = choose_address(machine, mm, addr, length, flags)
+    vm_flags = prot | map_type(flags, prot, None if anonymous else file)
+    if flags & MAP_NORESERVE:
+        vm_flags |= VM_NORESERVE
+    if flags & MAP_LOCKED:
+        vm_flags |= VM_LOCKED
+    if vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
+        vm_flags |= VM_ACCOUNT
+    if vm_flags & VM_MAYSHARE and anonymous:
+        file, offset = machine.anonymous_object(length), 0
+    elif anonymous:
+        file, offset = None, start
+    do_munmap(machine, mm, start, start + length)
+    vma = mm.merge_new(VMA(mm, start, start + length, vm_flags, offset >> geometry.page_shift,
+                           file))
+    machine.emit("vma", vma)
+    return start
+
+
+def choose_address(machine, mm, addr: int | None, length: int, flags: int) -> int:
+    """Where the mapping goes: where the caller insists, at its hint, or top-down."""
+    geometry = machine.geometry
+    fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
+    if length > geometry.task_size:
+        raise oserror(errno.ENOMEM, f"{length:#x} bytes exceed the address space")
+    if not fixed:
+        hint = (addr or 0) // geometry.page_size * geometry.page_size
+        if hint and hint <= geometry.task_size - length and not mm.vmas_in(hint, hint + length):
+            return hint
+        return mm.unmapped_area(length, geometry.page_size)
+    if addr is None:
+        raise ValueError("MAP_FIXED needs an addr, not None")
+    if addr > geometry.task_size - length:
+        raise oserror(errno.ENOMEM, f"[{addr:#x}, {addr + length:#x}) leaves the address space")
+    if addr % geometry.page_size:
+        raise oserror(errno.EINVAL, f"addr {addr:#x} is not a multiple of {geometry.page_size}")
+    if flags & MAP_FIXED_NOREPLACE and mm.vmas_in(addr, addr + length):
+        raise oserror(errno.EEXIST, f"{mm.vmas_in(addr, addr + length)[0]} is in the way")
+    return addr
+
+
+def map_type(flags: int, prot: int, file) -> int:
+    """The vm_flags of MAP_SHARED or MAP_PRIVATE, checked against how *file* was opened."""
+    kind, mode = flags & MAP_TYPE, O_RDWR if file is None else file.flags & O_ACCMODE
+    if kind == MAP_SHARED_VALIDATE and file is not None and flags & ~LEGACY_MAP_MASK & ~MAP_TYPE & \
+            ~MAP_FIXED_NOREPLACE:
+        raise oserror(errno.EOPNOTSUPP, f"MAP_SHARED_VALIDATE: unknown flags {flags:#x}")
+    if kind not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE) or \
+            kind == MAP_SHARED_VALIDATE and file is None:
+        raise oserror(errno.EINVAL, f"flags {flags:#x} say neither MAP_SHARED nor MAP_PRIVATE")
+    shared = kind != MAP_PRIVATE
+    if shared and prot & VM_WRITE and mode == O_RDONLY:
+        raise oserror(errno.EACCES, f"{file.name} was opened read-only")
+    if mode == O_WRONLY:
+        raise oserror(errno.EACCES, f"{file.name} was opened write-only")
+    if not shared:
+        return MAY
+    # A shared mapping that can never store is no VM_SHARED, but /proc shows it as shared.
+    return MAY & ~VM_MAYWRITE | VM_MAYSHARE if mode == O_RDONLY else MAY | VM_MAYSHARE | VM_SHARED
+
+
+def do_mlock(machine, mm, start: int, end: int, lock: bool) -> None:
+    """Set or clear VM_LOCKED; ENOMEM at a hole, after what comes before it (apply_vma_lock_flags)."""
+    at = start
+    for vma in mm.vmas_in(start, end):
+        if vma.start > at:
+            break
+        upto = min(vma.end, end)
+        flags = vma.flags | VM_LOCKED if lock else vma.flags & ~VM_LOCKED
+        if flags != vma.flags:
+            mm.modify(vma, at, upto, flags)
+        at = upto
+    if at < end:
+        raise oserror(errno.ENOMEM, f"{at:#x} is not mapped")

@@ -1,0 +1,144 @@
+"""An open file (struct file): what open(2) and memfd_create(2) return."""
+
+import errno
+
+from .abi import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+from .files import Inode, check_readable, check_writable, oserror
+from .record import Ref, call
+from .unmap import truncate_pages
+
+
+class File:
+    """An open file description: an inode, how it was opened, and a position.
+
+    Made by `Task.open`, `Task.memfd`, `Machine.open` or `Machine.memfd`.  *holders* are the
+    processes (lists of open files) that will close it; it closes with the last one.
+    """
+
+    def __init__(self, machine, inode: Inode, flags: int, label: str | None = None):
+        self.machine, self.inode, self.flags = machine, inode, flags
+        self.position = self.holders = self.map_count = 0
+        self.closed = False
+        self._label = label
+        inode.opens += 1
+
+    @property
+    def name(self) -> str:
+        """As /proc/PID/maps shows it."""
+        return self._label or self.inode.name
+
+    @property
+    def ref(self) -> Ref:
+        return Ref("file", self.machine.files.index(self))
+
+    def check(self) -> None:
+        if self.closed:
+            raise oserror(errno.EBADF, f"{self.name} is closed")
+
+    def __repr__(self) -> str:
+        return f"<File {self.name!r}, {self.inode.mapping.size} bytes>"
+
+    @property
+    def size(self) -> int:
+        """Bytes (fstat)."""
+        self.check()
+        return self.inode.mapping.size
+
+    @call
+    def truncate(self, length: int) -> None:
+        """ftruncate(2): pages beyond the new end leave every mapping, private copies too."""
+        number("length", length)
+        if length < 0:
+            raise oserror(errno.EINVAL, f"length {length} is negative")
+        check_writable(self, errno.EINVAL)
+        mapping, size = self.inode.mapping, self.machine.geometry.page_size
+        old, mapping.size = mapping.size, length
+        if length < old:
+            mapping.zero(length, -(-length // size) * size)
+            truncate_pages(self.machine, mapping, -(-length // size), None, even_cows=True)
+
+    @call
+    def fallocate(self, mode: int, offset: int, length: int) -> None:
+        """fallocate(2): mode 0 fills holes; PUNCH_HOLE | KEEP_SIZE takes pages out."""
+        number("offset", offset), number("length", length)
+        check_writable(self)
+        if offset < 0 or length <= 0:
+            raise oserror(errno.EINVAL, f"offset {offset}, length {length}")
+        mapping, size = self.inode.mapping, self.machine.geometry.page_size
+        end = offset + length
+        if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
+            first, last = -(-offset // size), end // size
+            mapping.zero(offset, min(end, first * size))
+            mapping.zero(max(last * size, offset), end) if last >= first else None
+            if first < last:
+                truncate_pages(self.machine, mapping, first, last, even_cows=False)
+        elif mode in (0, FALLOC_FL_KEEP_SIZE):
+            for index in range(offset // size, -(-end // size)):
+                mapping.get(index)
+            if mode == 0:
+                mapping.size = max(mapping.size, end)
+        else:
+            raise oserror(errno.EOPNOTSUPP, f"mode {mode:#x} is not known here")
+
+    @call
+    def pread(self, n: int, offset: int) -> bytes:
+        """pread(2): at most *n* bytes; fewer at the end of the file."""
+        number("n", n), number("offset", offset)
+        check_readable(self)
+        if offset < 0 or n < 0:
+            raise oserror(errno.EINVAL, f"n {n}, offset {offset}")
+        return self.inode.mapping.read(offset, n)
+
+    @call
+    def pwrite(self, data: bytes, offset: int) -> int:
+        """pwrite(2): the bytes written; the file grows as needed."""
+        number("offset", offset)
+        if not isinstance(data, (bytes, bytearray)):
+            raise TypeError(f"data is bytes, not {data!r}")
+        check_writable(self)
+        if offset < 0:
+            raise oserror(errno.EINVAL, f"offset {offset} is negative")
+        self.inode.mapping.write(offset, bytes(data))
+        return len(data)
+
+    @call
+    def read(self, n: int) -> bytes:
+        """read(2): from the position, which moves on."""
+        number("n", n)
+        check_readable(self)
+        data = self.inode.mapping.read(self.position, n)
+        self.position += len(data)
+        return data
+
+    @call
+    def fsync(self) -> None:
+        """fsync(2): tmpfs has nowhere to write to."""
+
+    @call
+    def ioctl(self, request: int, arg) -> None:
+        """ioctl(2): a file of tmpfs knows none."""
+        raise oserror(errno.ENOTTY, f"{self.name} knows no request {request:#x}")
+
+    @call
+    def close(self) -> None:
+        """close(2); mappings of the file stay."""
+        self.release()
+
+    def release(self) -> None:
+        """The last reference is gone (fput)."""
+        if not self.closed:
+            self.closed = True
+            self.inode.opens -= 1
+            self.inode.put()
+
+
+def number(name: str, value) -> int:
+    """*value* if it is an int; the caller's mistake otherwise.
+
+    >>> number("addr", 4096.0)
+    Traceback (most recent call last):
+    TypeError: addr is an int, not 4096.0
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} is an int, not {value!r}")
+    return value

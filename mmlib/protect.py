@@ -1,0 +1,71 @@
+"""mprotect: new permissions for VMAs, and for the entries that are there."""
+
+import errno
+
+from .files import oserror
+from .geometry import D, NX, P, PROTNONE, RW, US, A, entry_pfn
+from .mm import (VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
+from .tlb import flush_range
+
+PROT_BITS = P | RW | US | NX | PROTNONE
+
+
+def do_mprotect(machine, mm, start: int, end: int, prot: int) -> None:
+    """Give [start, end) the protection *prot*; at a hole ENOMEM, after what comes before it.
+
+    EACCES where the VMA may never have it (do_mprotect_pkey)."""
+    at = start
+    for vma in mm.vmas_in(start, end):
+        if vma.start > at:
+            break
+        if prot & ~(vma.flags >> 4) & VM_ACCESS_FLAGS:
+            raise oserror(errno.EACCES, f"{vma} comes from a file that was not opened for that")
+        upto = min(vma.end, end)
+        mprotect_fixup(machine, mm, vma, at, upto, vma.flags & ~VM_ACCESS_FLAGS | prot)
+        at = upto
+    if at < end:
+        raise oserror(errno.ENOMEM, f"{at:#x} is not mapped")
+
+
+def mprotect_fixup(machine, mm, vma: VMA, start: int, end: int, flags: int) -> None:
+    """Change one VMA, or a part of it, with the accounting that decides what merges later."""
+    if flags == vma.flags:
+        return
+    if flags & VM_WRITE:
+        if not vma.flags & (VM_ACCOUNT | VM_WRITE | VM_HUGETLB | VM_SHARED | VM_NORESERVE):
+            flags |= VM_ACCOUNT
+    elif vma.flags & VM_ACCOUNT and vma.file is None and vma.anon_vma is None:
+        flags &= ~VM_ACCOUNT
+    vma = mm.modify(vma, start, end, flags)
+    machine.emit("vma", str(vma))
+    change_protection(machine, mm, vma, start, end)
+
+
+def change_protection(machine, mm, vma: VMA, start: int, end: int) -> None:
+    """Give the present entries in [start, end) the VMA's protection (change_pte_range).
+
+    An anonymous page that only this mm can reach becomes writable at once; a page shared by fork,
+    a file's page and the zero page of a private mapping wait for the fault."""
+    tables, prot, changed = machine.tables, vma.page_prot(), 0
+    for _, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
+        new = entry & ~PROT_BITS | prot
+        if not vma.shared and vma.flags & VM_WRITE:
+            folio = machine.memory.folio(entry_pfn(entry))
+            if folio.anon and folio.exclusive:
+                new |= RW
+        if new != entry:
+            tables.set(table, index, new)
+            changed += 1
+    if changed:
+        machine.emit("protect", start, end, changed)
+        flush_range(machine, mm, start, end)
+
+
+def write_protect(entry: int) -> int:
+    """*entry* without the right to store (pte_wrprotect)."""
+    return entry & ~RW
+
+
+def make_old_and_clean(entry: int) -> int:
+    """*entry* as if nobody had used it (pte_mkold, pte_mkclean)."""
+    return entry & ~(A | D)

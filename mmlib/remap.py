@@ -1,0 +1,226 @@
+"""mremap: growing, shrinking and moving, in the order of checks of mm/mremap.c (Linux 6.18)."""
+
+import errno
+
+from .abi import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
+from .fault import next_table
+from .files import oserror
+from .memory import OutOfMemory
+from .mm import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
+from .tlb import flush_range
+from .unmap import do_munmap
+
+
+def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new: int) -> int:
+    """The new address of the mapping; lengths are page-aligned already."""
+    implied = flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)
+    check_params(machine, old, old_len, new_len, flags, new if implied else None)
+    if flags & MREMAP_FIXED and old_len == new_len:
+        return remap_move(machine, mm, old, old_len, flags, new)
+    vma = check_vma(mm, mm.find_vma(old), old, old_len, new_len, flags)
+    if implied:
+        return mremap_to(machine, mm, old, old_len, new_len, flags, new)
+    if new_len <= old_len:
+        if new_len < old_len:
+            do_munmap(machine, mm, old + new_len, old + old_len)
+        return old
+    if old + old_len == vma.end and expand_in_place(machine, mm, vma, new_len - old_len):
+        return old
+    if not flags & MREMAP_MAYMOVE:
+        raise oserror(errno.ENOMEM, f"{vma} cannot grow in place and MREMAP_MAYMOVE is not given")
+    return move_vma(machine, mm, vma, old, old_len, new_len, flags,
+                    mm.unmapped_area(new_len, machine.geometry.page_size))
+
+
+def check_params(machine, old: int, old_len: int, new_len: int, flags: int, new) -> None:
+    """What is wrong whatever is mapped (check_mremap_params)."""
+    size, limit = machine.geometry.page_size, machine.geometry.task_size
+    wrong = (
+        "unknown flags" if flags & ~7 else
+        f"addr {old:#x} is not a multiple of {size}" if old % size else
+        "the new length is 0" if not new_len else
+        "the new length exceeds the address space" if new_len > limit else
+        None if new is None else
+        "the new range leaves the address space" if new > limit - new_len else
+        f"the new address {new:#x} is not a multiple of {size}" if new % size else
+        "a new address implies MREMAP_MAYMOVE" if not flags & MREMAP_MAYMOVE else
+        "MREMAP_DONTUNMAP does not resize" if flags & MREMAP_DONTUNMAP and old_len != new_len else
+        "old and new range overlap" if new < old + old_len and old < new + new_len else None)
+    if wrong:
+        raise oserror(errno.EINVAL, wrong)
+
+
+def check_vma(mm, vma: VMA | None, old: int, old_len: int, new_len: int, flags: int) -> VMA:
+    """What is wrong with this source (check_prep_vma)."""
+    if vma is None:
+        raise oserror(errno.EFAULT, f"{old:#x} is not mapped")
+    if new_len <= old_len and not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
+        return vma
+    if not old_len and not vma.flags & VM_MAYSHARE:
+        raise oserror(errno.EINVAL, "only a shared mapping can be duplicated by old length 0")
+    if flags & MREMAP_DONTUNMAP and vma.flags & VM_DONTEXPAND:
+        raise oserror(errno.EINVAL, f"{vma} cannot be left behind")
+    if old_len > vma.end - old:
+        raise oserror(errno.EFAULT, f"the old range leaves {vma}")
+    if new_len > old_len and vma.flags & VM_DONTEXPAND:
+        raise oserror(errno.EFAULT, f"{vma} must not grow")
+    return vma
+
+
+def remap_move(machine, mm, old: int, length: int, flags: int, new: int) -> int:
+    """Move every VMA of the range, gaps between them kept (remap_move, since Linux 6.17)."""
+    vmas, last_end, end = mm.vmas_in(old, old + length), None, old + length
+    if not vmas or vmas[0].start > old:
+        raise oserror(errno.EFAULT, f"{old:#x} is not mapped")
+    at, first, spans = new, None, [(v.start, v.end) for v in vmas]
+    for start, stop in spans:
+        addr, upto = max(start, old), min(stop, end)
+        if last_end is not None:
+            at += start - last_end
+        last_end = stop
+        check_vma(mm, mm.find_vma(addr), addr, upto - addr, upto - addr, flags)
+        got = mremap_to(machine, mm, addr, upto - addr, upto - addr, flags, at)
+        first = got if first is None else first
+        at = got + upto - addr
+    return first
+
+
+def mremap_to(machine, mm, old: int, old_len: int, new_len: int, flags: int, new: int) -> int:
+    """Move to an address that the caller names (or, for DONTUNMAP alone, suggests)."""
+    if flags & MREMAP_FIXED:
+        do_munmap(machine, mm, new, new + new_len)
+    if new_len < old_len:
+        do_munmap(machine, mm, old + new_len, old + old_len)
+        old_len = new_len
+    vma = mm.find_vma(old)
+    if vma is None:
+        raise oserror(errno.EFAULT, f"{old:#x} is not mapped any more")
+    if not flags & MREMAP_FIXED and (not new or mm.vmas_in(new, new + new_len)):
+        new = mm.unmapped_area(new_len, machine.geometry.page_size)
+    return move_vma(machine, mm, vma, old, old_len, new_len, flags, new)
+
+
+def expand_in_place(machine, mm, vma: VMA, delta: int) -> bool:
+    """Grow *vma* upwards if the space is free; merge with what then touches it."""
+    end = vma.end + delta
+    if end > machine.geometry.task_size or mm.vmas_in(vma.end, end):
+        return False
+    probe = vma.copy(start=vma.end, end=end, pgoff=vma.index(vma.end))
+    machine.emit("vma", str(mm.merge_new(probe)))
+    return True
+
+
+def move_vma(machine, mm, vma: VMA, old: int, old_len: int, new_len: int, flags: int,
+             new: int) -> int:
+    """Make the VMA at *new*, move the entries there, unmap the source (move_vma, copy_vma)."""
+    pgoff = vma.index(old)
+    if vma.file is None and vma.anon_vma is None:
+        pgoff = new >> machine.geometry.page_shift      # never faulted: as if mapped there
+    copy = vma.copy(start=new, end=new + new_len, pgoff=pgoff)
+    moved = mm.merge_new(copy)
+    machine.emit("vma_moved", old, new)
+    try:
+        move_page_tables(machine, mm, moved, old, new, old_len)
+    except OutOfMemory:
+        do_munmap(machine, mm, new, new + new_len)
+        raise
+    if flags & MREMAP_DONTUNMAP:
+        source = mm.find_vma(old)
+        source.flags &= ~VM_LOCKED
+        if (source.start, source.end) == (old, old + old_len) and source is not moved:
+            source.anon_vma, source.chain = None, ()
+    elif old_len:
+        do_munmap(machine, mm, old, old + old_len)
+    return new
+
+
+def move_page_tables(machine, mm, vma: VMA, old: int, new: int, length: int) -> None:
+    """Move the entries of [old, old + length) to *new*; pages keep their frames, no fault.
+
+    Where source and target are alike down to a whole 2 MiB (1 GiB), the table itself moves.
+    Target tables are made wherever the source has one, even an empty one.  On OutOfMemory what
+    has moved goes back."""
+    tables, geometry = machine.tables, machine.geometry
+    end, done = old + length, []
+    old, new = _realign(mm, vma, old, new, end)
+
+    def extent(level: int) -> int:
+        span = geometry.span(level)
+        return min(end - old, span - old % span, span - new % span)
+
+    try:
+        while old < end:
+            step, source = extent(2), _tables_of(tables, mm, old)
+            if 2 in source:
+                above = _table_above(machine, mm, vma, new, 3)
+                if step < geometry.span(2) or not _move_table(tables, source[3], above, old, new,
+                                                              done):
+                    step = extent(1)
+                    if 1 in source:
+                        above = _table_above(machine, mm, vma, new, 2)
+                        if step < geometry.span(1) or not _move_table(
+                                tables, source[2], above, old, new, done):
+                            target = _table_above(machine, mm, vma, new, 1)
+                            _move_entries(tables, source[1], target, old, new, step, done)
+            old, new = old + step, new + step
+    except OutOfMemory:
+        for source, i, target, j in reversed(done):
+            _move_one(tables, target, j, source, i)
+        raise
+    if done:
+        whole = sum(source.level > 1 for source, *_ in done)
+        machine.emit("move_entries", len(done) - whole, whole)
+        flush_range(machine, mm, end - length, end)
+
+
+def _realign(mm, vma: VMA, old: int, new: int, end: int) -> tuple[int, int]:
+    """Begin at the PTE table's border below, where both sides have nothing else in that table, so
+    that the table can move whole (try_realign_addr)."""
+    span = mm.geometry.span(1)
+    into, source = old % span, mm.find_vma(old)
+    if (into and into == new % span and end >= old - into + span
+            and source.start == old and vma.start == new
+            and not mm.vmas_in(old - into, old) and not mm.vmas_in(new - into, new)):
+        return old - into, new - into
+    return old, new
+
+
+def _tables_of(tables, mm, addr: int) -> dict:
+    """The tables on the way to *addr*, by level."""
+    return {table.level: table for table, _, _ in tables.walk(mm.pgd, addr)}
+
+
+def _table_above(machine, mm, vma: VMA, addr: int, level: int):
+    """The table of *level* on the way to *addr*, made with all above it."""
+    table = mm.pgd
+    for n in range(machine.geometry.levels - 1, level - 1, -1):
+        table = next_table(machine, mm, vma, addr, table, n)
+    return table
+
+
+def _move_table(tables, parent, target, old: int, new: int, done: list) -> bool:
+    """Hang the table below *parent* on the way to *old* below *target*, if that slot is empty."""
+    i = tables.geometry.index(old, parent.level)
+    j = tables.geometry.index(new, target.level)
+    if tables.get(target, j):
+        return False
+    _move_one(tables, parent, i, target, j)
+    done.append((parent, i, target, j))
+    return True
+
+
+def _move_entries(tables, source, target, old: int, new: int, length: int, done: list) -> None:
+    """Move the entries of *length* bytes from one PTE table to another."""
+    first, base = tables.geometry.index(old, 1), tables.geometry.index(new, 1)
+    last = first + (length >> tables.geometry.page_shift)
+    for index, _ in tables.present(source, first, last):
+        _move_one(tables, source, index, target, base + index - first)
+        done.append((source, index, target, base + index - first))
+
+
+def _move_one(tables, source, i: int, target, j: int) -> None:
+    if source.level > 1:
+        tables.link(target, j, tables.unlink(source, i))
+    else:
+        tables.set(target, j, tables.get(source, i))
+        tables.set(source, i, 0)

@@ -1,0 +1,60 @@
+"""What each CPU remembers of its walks, and how it is made to forget.
+
+64 entries a CPU, least recently used first out, keyed by mm and page as with PCIDs: a switch of
+the address space flushes nothing.
+"""
+
+from collections import OrderedDict
+
+from .geometry import D, RW, entry_pfn
+
+SIZE = 64
+
+
+class TLB:
+    """The translations that one CPU holds: (mm, page number) -> the leaf entry as it was read."""
+
+    def __init__(self) -> None:
+        self.entries: OrderedDict[tuple, int] = OrderedDict()
+
+    def find(self, mm, page: int, write: bool) -> int:
+        """The remembered entry if it permits the access, else 0.
+
+        A store needs RW, and D as well: where D is not yet set, the MMU walks to set it."""
+        entry = self.entries.get((mm, page), 0)
+        if not entry or write and entry & (RW | D) != RW | D:
+            return 0
+        self.entries.move_to_end((mm, page))
+        return entry
+
+    def insert(self, mm, page: int, entry: int) -> None:
+        self.entries[mm, page] = entry
+        self.entries.move_to_end((mm, page))
+        if len(self.entries) > SIZE:
+            self.entries.popitem(last=False)
+
+    def drop(self, mm, first: int, last: int) -> None:
+        """Forget the pages first <= page < last of *mm* (invlpg, or all of a PCID)."""
+        if last - first < SIZE:
+            for page in range(first, last):
+                self.entries.pop((mm, page), None)
+        else:
+            for key in [k for k in self.entries if k[0] is mm and first <= k[1] < last]:
+                del self.entries[key]
+
+    def state(self) -> tuple[tuple[str, int, int, bool], ...]:
+        """(mm, page address / page size, pfn, writable), least recently used first."""
+        return tuple((mm.name, page, entry_pfn(entry), bool(entry & RW))
+                     for (mm, page), entry in self.entries.items())
+
+
+def flush_range(machine, mm, start: int, end: int) -> None:
+    """Every CPU that may hold translations of *mm* forgets [start, end) (flush_tlb_mm_range)."""
+    if not mm.cpus or start >= end:
+        return
+    shift = machine.geometry.page_shift
+    for cpu in mm.cpus:
+        machine.tlbs[cpu].drop(mm, start >> shift, end >> shift)
+    machine.count["flushes"] += 1
+    machine.count["flush_targets"] += len(mm.cpus)
+    machine.emit("flush", mm.name, end - start >> shift, len(mm.cpus))

@@ -1,0 +1,105 @@
+"""Taking mappings away: munmap, the end of a process, and pages that leave their file."""
+
+import errno
+
+from .files import oserror
+from .geometry import entry_pfn
+from .tlb import flush_range
+
+
+def do_munmap(machine, mm, start: int, end: int) -> None:
+    """Unmap [start, end), page-aligned, whatever is in it (do_vmi_munmap).
+
+    A table goes when no VMA is left in its whole span (free_pgtables)."""
+    gone = mm.isolate(start, end)
+    for vma in gone:
+        zap_page_range(machine, mm, vma.start, vma.end)
+        machine.emit("vma_gone", str(vma))
+    for vma in gone:
+        mm.remove(vma)
+    for vma in gone:
+        free_pgtables(machine, mm, vma.start, vma.end)
+
+
+def check_range(machine, start: int, length: int) -> int:
+    """The page-aligned end of a range that a system call names; EINVAL if there is none."""
+    geometry = machine.geometry
+    if start % geometry.page_size:
+        raise oserror(errno.EINVAL, f"addr {start:#x} is not a multiple of {geometry.page_size}")
+    end = start + geometry.page_align(length)
+    if length == 0 or end > geometry.task_size:
+        raise oserror(errno.EINVAL, "the length is 0" if length == 0 else
+                      f"[{start:#x}, {end:#x}) leaves the address space")
+    return end
+
+
+def zap_page_range(machine, mm, start: int, end: int, keep=None) -> int:
+    """Clear every leaf entry in [start, end) and give back what it held; the entries cleared.
+
+    *keep*, a function of the page, says which stay.  Tables stay too."""
+    tables, memory, cleared = machine.tables, machine.memory, 0
+    for _, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
+        folio = memory.folio(entry_pfn(entry))
+        if keep and keep(folio):
+            continue
+        tables.set(table, index, 0)
+        cleared += 1
+        if memory.put_folio(folio):
+            machine.emit("free_page", folio.pfn)
+    if cleared:
+        machine.emit("zap", start, end, cleared)
+        flush_range(machine, mm, start, end)
+    return cleared
+
+
+def free_pgtables(machine, mm, start: int, end: int) -> None:
+    """Free the tables that meet [start, end) and have no VMA in their span any more."""
+    for addr, parent, index, table in reversed(list(machine.tables.links(mm.pgd, start, end))):
+        if not mm.vmas_in(addr, addr + machine.geometry.span(table.level)):
+            put_table(machine, mm, parent, index)
+
+
+def put_table(machine, mm, parent, index: int) -> None:
+    """Take a table out of *mm*, and free it if that was its last use."""
+    table = machine.tables.unlink(parent, index)
+    mm.nr_tables -= 1
+    if not table.users:
+        machine.emit("free_table", machine.geometry.level_name(table.level), table.pfn)
+        machine.tables.free(table)
+
+
+def exit_mmap(machine, mm) -> None:
+    """The last task of *mm* is gone: so are its VMAs, pages, tables and translations."""
+    for tlb in machine.tlbs:
+        tlb.drop(mm, 0, machine.geometry.task_size >> machine.geometry.page_shift)
+    mm.cpus.clear()                     # nobody runs it any more: nobody needs to be told
+    if mm.vmas:
+        do_munmap(machine, mm, 0, machine.geometry.task_size)
+    for _, parent, index, _ in reversed(list(
+            machine.tables.links(mm.pgd, 0, machine.geometry.task_size))):
+        put_table(machine, mm, parent, index)
+    machine.tables.free(mm.pgd)
+
+
+def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cows: bool) -> None:
+    """Take the pages first <= index < last of a file out of every mm that maps them.
+
+    *even_cows*: copies that private mappings made go too, as for truncate; hole punching leaves
+    them (unmap_mapping_pages)."""
+    size = machine.geometry.page_size
+    for vma in list(mapping.i_mmap):
+        start = vma.start + max(first - vma.pgoff, 0) * size
+        end = vma.end if last is None else min(vma.end, vma.start + (last - vma.pgoff) * size)
+        if start < end:
+            keep = None if even_cows else (lambda folio: folio.mapping is not mapping)
+            zap_page_range(machine, vma.mm, start, end, keep)
+
+
+def truncate_pages(machine, mapping, first: int, last: int | None, even_cows: bool) -> None:
+    """The pages first <= index < last leave every mapping and the page cache."""
+    unmap_mapping_range(machine, mapping, first, last, even_cows)
+    gone = [i for i in sorted(mapping.pages) if i >= first and (last is None or i < last)]
+    for index in gone:
+        mapping.drop(index)
+    if gone:
+        machine.emit("truncate", mapping.name, first, len(gone))
