@@ -3,51 +3,109 @@
 import errno
 
 from . import abi
+from .fault import Guarded, PastEnd, faultin, next_table
 from .files import oserror
-from .mm import VM_DONTCOPY, VM_HUGETLB, VM_LOCKED, VM_MAYWRITE, VM_SHARED, VM_WIPEONFORK
+from .geometry import GUARD, PRESENT, A, D, entry_pfn
+from .mm import (VM_DONTCOPY, VM_DONTDUMP, VM_HUGEPAGE, VM_HUGETLB, VM_LOCKED, VM_MAYWRITE,
+                 VM_NOHUGEPAGE, VM_RAND_READ, VM_READ, VM_SEQ_READ, VM_SHARED, VM_WIPEONFORK,
+                 VM_WRITE, anon_vma_prepare)
+from .tlb import flush_range
 from .unmap import put_table, truncate_pages, zap_page_range
 
-# Advice that sets or clears one VMA flag: (bit, set it?)
-FLAG_ADVICE = {abi.MADV_DONTFORK: (VM_DONTCOPY, True), abi.MADV_DOFORK: (VM_DONTCOPY, False),
-               abi.MADV_WIPEONFORK: (VM_WIPEONFORK, True),
-               abi.MADV_KEEPONFORK: (VM_WIPEONFORK, False)}
-# Advice that changes nothing that this machine has: reading ahead, swap, huge pages, dumps.
-WITHOUT_EFFECT = {abi.MADV_NORMAL, abi.MADV_RANDOM, abi.MADV_SEQUENTIAL, abi.MADV_WILLNEED,
-                  abi.MADV_COLD, abi.MADV_PAGEOUT, abi.MADV_DONTDUMP, abi.MADV_DODUMP,
-                  abi.MADV_HUGEPAGE, abi.MADV_NOHUGEPAGE, abi.MADV_MERGEABLE,
-                  abi.MADV_UNMERGEABLE}
+# Advice that only changes VMA flags: (the bits it clears, the bits it sets)
+FLAGS = {
+    abi.MADV_NORMAL: (VM_RAND_READ | VM_SEQ_READ, 0),
+    abi.MADV_RANDOM: (VM_SEQ_READ, VM_RAND_READ),
+    abi.MADV_SEQUENTIAL: (VM_RAND_READ, VM_SEQ_READ),
+    abi.MADV_DONTFORK: (0, VM_DONTCOPY), abi.MADV_DOFORK: (VM_DONTCOPY, 0),
+    abi.MADV_WIPEONFORK: (0, VM_WIPEONFORK), abi.MADV_KEEPONFORK: (VM_WIPEONFORK, 0),
+    abi.MADV_DONTDUMP: (0, VM_DONTDUMP), abi.MADV_DODUMP: (VM_DONTDUMP, 0),
+    abi.MADV_HUGEPAGE: (VM_NOHUGEPAGE, VM_HUGEPAGE),
+    abi.MADV_NOHUGEPAGE: (VM_HUGEPAGE, VM_NOHUGEPAGE),
+}
+# Advice about what this machine does not have: reading ahead, an LRU, swap.
+WITHOUT_EFFECT = (abi.MADV_WILLNEED, abi.MADV_COLD, abi.MADV_PAGEOUT)
 
 
-def do_madvise(machine, mm, start: int, end: int, advice: int) -> None:
+def do_madvise(machine, task, start: int, end: int, advice: int) -> None:
     """Apply *advice* to every VMA in [start, end); ENOMEM at the end if there was a hole
     (madvise_walk_vmas)."""
-    act = {abi.MADV_DONTNEED: dontneed, abi.MADV_REMOVE: remove}.get(advice)
-    if act is None and advice not in FLAG_ADVICE and advice not in WITHOUT_EFFECT:
-        raise oserror(errno.EINVAL, f"advice {advice} is not known")
+    mm = task.mm
+    if advice in (abi.MADV_POPULATE_READ, abi.MADV_POPULATE_WRITE):
+        populate_range(machine, task, start, end, advice == abi.MADV_POPULATE_WRITE)
+        return
+    if advice not in FLAGS and advice not in WITHOUT_EFFECT and advice not in ACTIONS:
+        raise oserror(errno.EINVAL, f"advice {advice} is not known here")
     at, hole = start, False
     for vma in mm.vmas_in(start, end):
         hole, low, high = hole or vma.start > at, max(start, vma.start), min(vma.end, end)
-        if act:
-            act(machine, mm, vma, low, high)
-        elif advice in FLAG_ADVICE:
-            change_flag(mm, vma, low, high, *FLAG_ADVICE[advice])
+        if advice in ACTIONS:
+            ACTIONS[advice](machine, mm, vma, low, high)
+        elif advice in FLAGS:
+            change_flags(mm, vma, low, high, advice)
+        elif advice != abi.MADV_WILLNEED and vma.flags & (VM_LOCKED | VM_HUGETLB):
+            raise oserror(errno.EINVAL, f"{vma} is not on the LRU lists")
         at = high
     if hole or at < end:
         raise oserror(errno.ENOMEM, "a part of the range is not mapped")
 
 
+def change_flags(mm, vma, start: int, end: int, advice: int) -> None:
+    """MADV_DONTFORK and its kin: VMA flags, splitting and merging as mprotect does."""
+    if advice == abi.MADV_WIPEONFORK and (vma.file or vma.flags & VM_SHARED):
+        raise oserror(errno.EINVAL, f"{vma} is not private anonymous memory")
+    clear, add = FLAGS[advice]
+    flags = vma.flags & ~clear | add
+    if flags != vma.flags:
+        mm.modify(vma, start, end, flags)
+
+
+def populate_range(machine, task, start: int, end: int, write: bool) -> None:
+    """MADV_POPULATE_READ and _WRITE: EINVAL where the VMA forbids it, ENOMEM at a hole, EFAULT
+    where the page cannot be had; what comes before it stays (faultin_page_range)."""
+    at = start
+    while at < end:
+        vma = task.mm.find_vma(at)
+        if vma is None:
+            raise oserror(errno.ENOMEM, f"{at:#x} is not mapped")
+        if not vma.flags & (VM_WRITE if write else VM_READ):
+            raise oserror(errno.EINVAL, f"{vma} forbids it")
+        try:
+            faultin(machine, task, vma, at, min(end, vma.end), write)
+        except (PastEnd, Guarded):
+            raise oserror(errno.EFAULT, f"{vma} has a page that cannot be had") from None
+        at = vma.end
+
+
 def dontneed(machine, mm, vma, start: int, end: int) -> None:
     """Drop the entries; the pages of a file survive, anonymous ones read as zeros afterwards.
 
-    A PTE table that lies wholly inside is freed too (mm/pt_reclaim.c, since Linux 6.14); the
-    tables above never are."""
+    A PTE table that lies wholly inside is freed too, if it is empty now (mm/pt_reclaim.c, since
+    Linux 6.14); the tables above never are."""
     if vma.flags & VM_LOCKED:
         raise oserror(errno.EINVAL, f"{vma} is locked")
+    dontneed_locked(machine, mm, vma, start, end)
+
+
+def dontneed_locked(machine, mm, vma, start: int, end: int) -> None:
+    """MADV_DONTNEED that does not mind mlock."""
     zap_page_range(machine, mm, start, end)
     span = machine.geometry.span(1)
     for addr, parent, index, table in list(machine.tables.links(mm.pgd, start, end)):
-        if table.level == 1 and start <= addr and addr + span <= end:
+        inside = table.level == 1 and start <= addr and addr + span <= end
+        if inside and not machine.tables.present(table):
             put_table(machine, mm, parent, index)
+
+
+def free(machine, mm, vma, start: int, end: int) -> None:
+    """MADV_FREE: the pages are clean now, so pressure could take them; this machine, without
+    swap or an LRU, never does."""
+    if vma.file:
+        raise oserror(errno.EINVAL, f"{vma} is not anonymous memory")
+    for _, table, index, entry in list(machine.tables.leaves(mm.pgd, start, end)):
+        if entry & PRESENT and machine.memory.folio(entry_pfn(entry)).mapcount == 1:
+            machine.tables.set(table, index, entry & ~(A | D))
+    flush_range(machine, mm, start, end)
 
 
 def remove(machine, mm, vma, start: int, end: int) -> None:
@@ -63,12 +121,30 @@ def remove(machine, mm, vma, start: int, end: int) -> None:
     truncate_pages(machine, vma.file.inode.mapping, first, last, even_cows=False)
 
 
-def change_flag(mm, vma, start: int, end: int, bit: int, on: bool) -> None:
-    """MADV_DONTFORK and its kin: one VMA flag, splitting and merging as mprotect does."""
-    if bit == VM_WIPEONFORK and on and (vma.file or vma.flags & VM_SHARED):
-        raise oserror(errno.EINVAL, f"{vma} is not private anonymous memory")
-    if bit == VM_DONTCOPY and not on and vma.flags & VM_HUGETLB:
-        raise oserror(errno.EINVAL, f"{vma} is hugetlb memory")
-    flags = vma.flags | bit if on else vma.flags & ~bit
-    if flags != vma.flags:
-        mm.modify(vma, start, end, flags)
+def guard_install(machine, mm, vma, start: int, end: int) -> None:
+    """Put a marker into every entry: an access is a SIGSEGV, and no VMA was split.
+
+    The VMA gets an anon_vma, so that fork copies the markers (madvise_guard_install)."""
+    if vma.flags & (VM_LOCKED | VM_HUGETLB):
+        raise oserror(errno.EINVAL, f"{vma} cannot hold guard regions")
+    anon_vma_prepare(vma)
+    zap_page_range(machine, mm, start, end)
+    for addr in range(start, end, machine.geometry.page_size):
+        table = mm.pgd
+        for level in range(machine.geometry.levels - 1, 0, -1):
+            table = next_table(machine, mm, vma, addr, table, level)
+        machine.tables.set(table, machine.geometry.index(addr, 1), GUARD)
+
+
+def guard_remove(machine, mm, vma, start: int, end: int) -> None:
+    """Take the markers out again; tables stay."""
+    if vma.flags & VM_HUGETLB:
+        raise oserror(errno.EINVAL, f"{vma} cannot hold guard regions")
+    for _, table, index, entry in list(machine.tables.leaves(mm.pgd, start, end)):
+        if entry == GUARD:
+            machine.tables.set(table, index, 0)
+
+
+ACTIONS = {abi.MADV_DONTNEED: dontneed, abi.MADV_DONTNEED_LOCKED: dontneed_locked,
+           abi.MADV_FREE: free, abi.MADV_REMOVE: remove,
+           abi.MADV_GUARD_INSTALL: guard_install, abi.MADV_GUARD_REMOVE: guard_remove}

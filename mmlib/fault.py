@@ -9,7 +9,7 @@ The functions have the names of those in Linux's mm/memory.c that they mirror, a
 doing things, which decides what a failed fault leaves behind.
 """
 
-from .geometry import A, D, PFN_SHIFT, RW, entry_pfn
+from .geometry import GUARD, PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
 from .mm import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
 from .memory import ZERO_PFN, Folio, OutOfMemory
 from .tables import Ptdesc
@@ -45,6 +45,10 @@ class PastEnd(Exception):
     """The page of the file does not exist (VM_FAULT_SIGBUS)."""
 
 
+class Guarded(Exception):
+    """The entry is a guard marker (VM_FAULT_SIGSEGV)."""
+
+
 def page_fault(machine, task, addr: int, write: bool) -> None:
     """Handle the exception that the MMU raised for *task* at *addr* (do_user_addr_fault).
 
@@ -62,6 +66,9 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
                        f"{addr:#x} is mapped {vma.perms}, which forbids a {access}")
     try:
         handle_mm_fault(machine, task.mm, vma, addr, write)
+    except Guarded:
+        raise Segfault(task, addr, access, "SEGV_MAPERR",
+                       f"{addr:#x} lies in a guard region") from None
     except PastEnd:
         raise BusError(task, addr, access, "BUS_ADRERR", f"{addr:#x} lies beyond the last page "
                        f"of {vma.backing} ({vma.file.inode.mapping.size} bytes)") from None
@@ -77,6 +84,8 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
         table = next_table(machine, mm, vma, addr, table, level)
     pte_table = tables.child(table, geometry.index(addr, 2))
     entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
+    if entry and not entry & PRESENT:
+        raise Guarded
     if entry and write and not entry & RW:
         do_wp_page(machine, mm, vma, addr, pte_table, entry)
     elif entry:
@@ -256,22 +265,30 @@ def file_page(machine, vma, addr: int) -> Folio:
 
 
 def populate(machine, task, start: int, end: int) -> None:
-    """Fault in [start, end) as MAP_POPULATE and mlock do: as a store where a store would copy,
-    else as a load; stop quietly where a page cannot be had (populate_vma_page_range).
+    """Fault in [start, end) as MAP_POPULATE and MAP_LOCKED do; where a page cannot be had, go on
+    quietly with the next VMA (mm_populate)."""
+    for vma in task.mm.vmas_in(start, end):
+        try:
+            faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
+                    bool(vma.flags & VM_WRITE) and not vma.shared)
+        except (PastEnd, Guarded, OutOfMemory):
+            continue
 
-    These faults count as minor faults of *task*, but no exception was taken."""
-    mm, size, pages, before = task.mm, machine.geometry.page_size, 0, task.minor_faults
-    for vma in mm.vmas_in(start, end):
-        write = bool(vma.flags & VM_WRITE) and not vma.shared
-        for addr in range(max(start, vma.start), min(end, vma.end), size):
+
+def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
+    """Make every page of [start, end) fit for a store (*write*) or a load, upwards.
+
+    These faults count as minor faults of *task*, though no exception was taken.  Raises PastEnd,
+    Guarded or OutOfMemory at the first page that cannot be had (populate_vma_page_range)."""
+    mm, pages, before = task.mm, 0, task.minor_faults
+    try:
+        if not vma.flags & VM_ACCESS_FLAGS:
+            raise PastEnd
+        for addr in range(start, end, machine.geometry.page_size):
             entry = machine.tables.lookup(mm.pgd, addr)[2]
-            if not entry or write and not entry & RW:
-                try:
-                    if not vma.flags & VM_ACCESS_FLAGS:
-                        raise PastEnd
-                    handle_mm_fault(machine, mm, vma, addr, write)
-                except (PastEnd, OutOfMemory):
-                    break
+            if not entry & PRESENT or write and not entry & RW:
+                handle_mm_fault(machine, mm, vma, addr, write)
                 task.minor_faults += 1
             pages += 1
-    machine.emit("populate", pages, task.minor_faults - before)
+    finally:
+        machine.emit("populate", pages, task.minor_faults - before)

@@ -1,8 +1,7 @@
 """fork: what is copied, and what is left to faults."""
 
-from .geometry import A, RW, entry_pfn
+from .geometry import PRESENT, RW, A, entry_pfn
 from .mm import MM, VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
-from .protect import write_protect
 from .tlb import flush_range
 
 
@@ -50,12 +49,13 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
             machine.emit("table", name, new.pfn, child.name)
         made[table] = new
     for addr, table, index, entry in list(tables.leaves(parent.pgd, vma.start, vma.end)):
-        folio = machine.memory.folio(entry_pfn(entry))
-        folio.exclusive = False
-        if entry & RW:
-            entry = write_protect(entry)
+        if entry & RW and not vma.shared:       # pte_wrprotect
+            entry &= ~RW
             tables.set(table, index, entry)
         tables.set(made[table], index, entry & ~A)
-        folio.mapcount += 1
+        if entry & PRESENT:
+            folio = machine.memory.folio(entry_pfn(entry))
+            folio.exclusive = False
+            folio.mapcount += 1
         copied += 1
     machine.emit("copy_range", vma.start, vma.end, copied)

@@ -9,6 +9,7 @@ pgtable_types.h), a 64-bit integer:
 
     63  NX        no instruction fetch
     51..12        frame number (pfn): the physical address is pfn << 12
+     9  GUARD     with P = 0: no page, and every access is a SIGSEGV (a kernel PTE marker)
      8  PROTNONE  with P = 0: the page is present but nobody may touch it (PROT_NONE)
      7  PS        a leaf above level 1 (a huge page)
      6  D         dirty: the hardware stored through this entry
@@ -25,7 +26,8 @@ pgtable_types.h), a 64-bit integer:
 
 from dataclasses import dataclass
 
-P, RW, US, A, D, PS, PROTNONE, NX = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7, 1 << 8, 1 << 63
+P, RW, US, A, D, PS = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
+PROTNONE, GUARD, NX = 1 << 8, 1 << 9, 1 << 63
 PFN_SHIFT = 12
 PFN_MASK = (1 << 52) - (1 << 12)
 PRESENT = P | PROTNONE              # what the kernel's pte_present() tests
@@ -44,11 +46,11 @@ def entry_pfn(entry: int) -> int:
 def entry_letters(entry: int) -> str:
     """Two letters for a picture: what the entry allows now, "" when it is not present.
 
-    >>> [entry_letters(e) for e in (0, P | US, P | RW | US, PROTNONE)]
-    ['', 'r-', 'rw', '--']
+    >>> [entry_letters(e) for e in (0, P | US, P | RW | US, PROTNONE, GUARD)]
+    ['', 'r-', 'rw', '--', 'gd']
     """
     if not entry & P:
-        return "--" if entry & PROTNONE else ""
+        return "--" if entry & PROTNONE else "gd" if entry & GUARD else ""
     return "rw" if entry & RW else "r-"
 
 

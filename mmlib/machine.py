@@ -311,6 +311,16 @@ class Machine:
             inode.links -= 1
             inode.mapping.name = new
 
+    # for a notebook ------------------------------------------------------------------------
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """Narration and picture of the last step (views are imported only here)."""
+        from .views import bundle
+        return bundle(self)
+
+    def __repr__(self) -> str:
+        names = ", ".join(t.name for t in self.tasks) or "nobody"
+        return f"<Machine {self.geometry}: {names}; {self.table_count} tables>"
+
     # figures -------------------------------------------------------------------------------
     @property
     def table_count(self) -> int:

@@ -4,8 +4,10 @@ import errno
 
 from .abi import (LEGACY_MAP_MASK, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_LOCKED,
                   MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, O_ACCMODE,
-                  O_RDONLY, O_RDWR, O_WRONLY)
+                  MS_ASYNC, MS_INVALIDATE, MS_SYNC, O_RDONLY, O_RDWR, O_WRONLY)
+from .fault import Guarded, PastEnd, faultin
 from .files import oserror
+from .geometry import PRESENT
 from .mm import (VM_ACCOUNT, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE,
                  VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
 from .unmap import do_munmap
@@ -88,8 +90,9 @@ def map_type(flags: int, prot: int, file) -> int:
     return MAY & ~VM_MAYWRITE | VM_MAYSHARE if mode == O_RDONLY else MAY | VM_MAYSHARE | VM_SHARED
 
 
-def do_mlock(machine, mm, start: int, end: int, lock: bool) -> None:
-    """Set or clear VM_LOCKED; ENOMEM at a hole, after what comes before it (apply_vma_lock_flags)."""
+def set_locked(mm, start: int, end: int, lock: bool) -> None:
+    """Set or clear VM_LOCKED; ENOMEM at a hole, after what comes before it
+    (apply_vma_lock_flags)."""
     at = start
     for vma in mm.vmas_in(start, end):
         if vma.start > at:
@@ -101,3 +104,40 @@ def do_mlock(machine, mm, start: int, end: int, lock: bool) -> None:
         at = upto
     if at < end:
         raise oserror(errno.ENOMEM, f"{at:#x} is not mapped")
+
+
+def do_mlock(machine, task, start: int, end: int) -> None:
+    """Lock [start, end) and fault it in; ENOMEM where a page cannot be had, locked all the same."""
+    set_locked(task.mm, start, end, True)
+    for vma in task.mm.vmas_in(start, end):
+        try:
+            faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
+                    bool(vma.flags & VM_WRITE) and not vma.shared)
+        except (PastEnd, Guarded):
+            raise oserror(errno.ENOMEM, f"{vma} has pages that cannot be had") from None
+
+
+def do_msync(mm, start: int, end: int, flags: int) -> None:
+    """Check what msync(2) checks; there is no disk to write to."""
+    if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) or flags & MS_ASYNC and flags & MS_SYNC:
+        raise oserror(errno.EINVAL, f"flags {flags:#x}")
+    at = start
+    for vma in mm.vmas_in(start, end):
+        if flags & MS_INVALIDATE and vma.flags & VM_LOCKED:
+            raise oserror(errno.EBUSY, f"{vma} is locked")
+        at = vma.end if vma.start <= at else at
+    if at < end:
+        raise oserror(errno.ENOMEM, "a part of the range is not mapped")
+
+
+def do_mincore(machine, mm, start: int, end: int) -> bytes:
+    """A byte a page: 1 if an entry is present or the page is in the file's cache."""
+    out = bytearray()
+    for addr in range(start, end, machine.geometry.page_size):
+        vma = mm.find_vma(addr)
+        if vma is None:
+            raise oserror(errno.ENOMEM, f"{addr:#x} is not mapped")
+        entry = machine.tables.lookup(mm.pgd, addr)[2]
+        cached = vma.file and vma.file.inode.mapping.find(vma.index(addr))
+        out.append(1 if entry & PRESENT or cached else 0)
+    return bytes(out)

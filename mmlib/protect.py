@@ -3,7 +3,7 @@
 import errno
 
 from .files import oserror
-from .geometry import D, NX, P, PROTNONE, RW, US, A, entry_pfn
+from .geometry import NX, PRESENT, PROTNONE, RW, US, P, entry_pfn
 from .mm import (VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
 from .tlb import flush_range
 
@@ -48,6 +48,8 @@ def change_protection(machine, mm, vma: VMA, start: int, end: int) -> None:
     a file's page and the zero page of a private mapping wait for the fault."""
     tables, prot, changed = machine.tables, vma.page_prot(), 0
     for _, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
+        if not entry & PRESENT:
+            continue
         new = entry & ~PROT_BITS | prot
         if not vma.shared and vma.flags & VM_WRITE:
             folio = machine.memory.folio(entry_pfn(entry))
@@ -59,13 +61,3 @@ def change_protection(machine, mm, vma: VMA, start: int, end: int) -> None:
     if changed:
         machine.emit("protect", start, end, changed)
         flush_range(machine, mm, start, end)
-
-
-def write_protect(entry: int) -> int:
-    """*entry* without the right to store (pte_wrprotect)."""
-    return entry & ~RW
-
-
-def make_old_and_clean(entry: int) -> int:
-    """*entry* as if nobody had used it (pte_mkold, pte_mkclean)."""
-    return entry & ~(A | D)

@@ -136,19 +136,29 @@ class Task:
         """madvise(2): over a hole ENOMEM, but all mapped parts are done."""
         end = self._range(addr, length)
         if end > addr:
-            advise.do_madvise(self.machine, self.mm, addr, end, number("advice", advice))
+            advise.do_madvise(self.machine, self, addr, end, number("advice", advice))
+
+    @call
+    def msync(self, addr: int, length: int, flags: int) -> None:
+        """msync(2): tmpfs has nowhere to write to; ENOMEM where something is not mapped."""
+        end = self._range(addr, length)
+        mmap.do_msync(self.mm, addr, end, number("flags", flags))
+
+    @call
+    def mincore(self, addr: int, length: int) -> bytes:
+        """mincore(2): a byte a page, 1 where it is in memory, mapped or in the page cache."""
+        return mmap.do_mincore(self.machine, self.mm, addr, self._range(addr, length))
 
     @call
     def mlock(self, addr: int, length: int) -> None:
-        """mlock(2): the pages are faulted in and stay."""
+        """mlock(2): the pages are faulted in and stay; ENOMEM where one cannot be had."""
         addr, end = self._cover(addr, length)
-        mmap.do_mlock(self.machine, self.mm, addr, end, True)
-        populate(self.machine, self, addr, end)
+        mmap.do_mlock(self.machine, self, addr, end)
 
     @call
     def munlock(self, addr: int, length: int) -> None:
         """munlock(2)"""
-        mmap.do_mlock(self.machine, self.mm, *self._cover(addr, length), False)
+        mmap.set_locked(self.mm, *self._cover(addr, length), False)
 
     def _range(self, addr: int, length: int) -> int:
         """The end of a range that begins on a page; ENOMEM where it leaves the address space."""
@@ -324,7 +334,7 @@ class Task:
         folio = self.machine.memory.folio
         for _, _, _, entry in self.machine.tables.leaves(self.mm.pgd, 0,
                                                          self.machine.geometry.task_size):
-            if entry_pfn(entry) != ZERO_PFN:
+            if entry & PRESENT and entry_pfn(entry) != ZERO_PFN:
                 yield folio(entry_pfn(entry))
 
     @property

@@ -224,6 +224,11 @@ class Step:
         lines += [f"   {e.text}" for e in self.events]
         return "\n".join(lines)
 
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """Narration and picture (views are imported only here)."""
+        from .views import bundle
+        return bundle(self)
+
     @property
     def outcome(self) -> str:
         """" -> value" or ": the error", in one line; empty when there is nothing to say."""

@@ -3,7 +3,7 @@
 import errno
 
 from .files import oserror
-from .geometry import entry_pfn
+from .geometry import PRESENT, entry_pfn
 from .tlb import flush_range
 
 
@@ -13,7 +13,7 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
     A table goes when no VMA is left in its whole span (free_pgtables)."""
     gone = mm.isolate(start, end)
     for vma in gone:
-        zap_page_range(machine, mm, vma.start, vma.end)
+        zap_page_range(machine, mm, vma.start, vma.end, guards=True)
         machine.emit("vma_gone", str(vma))
     for vma in gone:
         mm.remove(vma)
@@ -33,12 +33,17 @@ def check_range(machine, start: int, length: int) -> int:
     return end
 
 
-def zap_page_range(machine, mm, start: int, end: int, keep=None) -> int:
+def zap_page_range(machine, mm, start: int, end: int, keep=None, guards: bool = False) -> int:
     """Clear every leaf entry in [start, end) and give back what it held; the entries cleared.
 
-    *keep*, a function of the page, says which stay.  Tables stay too."""
+    *keep*, a function of the page, says which stay.  Guard markers stay unless *guards*; tables
+    stay too."""
     tables, memory, cleared = machine.tables, machine.memory, 0
     for _, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
+        if not entry & PRESENT:
+            if guards:
+                tables.set(table, index, 0)
+            continue
         folio = memory.folio(entry_pfn(entry))
         if keep and keep(folio):
             continue
