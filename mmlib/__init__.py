@@ -29,12 +29,13 @@ from .fault import BusError, Killed, Segfault
 from .geometry import LA57, TINY, X86_64, Geometry
 from .machine import Machine
 from .openfile import File
-from .sharing import Private
+from .sharing import FileTableCache, HugetlbPmdSharing, Private
 from .task import Task
 from .trace import Event, Snapshot, Step, Trace
 
 __version__ = "0.1.0"
 __all__ = ["Machine", "Task", "File", "TINY", "X86_64", "LA57", "Geometry", "Private",
+           "HugetlbPmdSharing", "FileTableCache",
            "Segfault", "BusError", "Killed", "validate", "Event", "Snapshot", "Step", "Trace",
            *(name for name in vars(abi) if name.split("_")[0] in
              ("PROT", "MAP", "MREMAP", "MADV", "MS", "O", "FALLOC"))]

@@ -82,7 +82,7 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
     table = mm.pgd
     for level in range(geometry.levels - 1, 1, -1):
         table = next_table(machine, mm, vma, addr, table, level)
-    pte_table = tables.child(table, geometry.index(addr, 2))
+    pte_table = next_table(machine, mm, vma, addr, table, 1, fresh=False)
     entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
     if entry and not entry & PRESENT:
         raise Guarded
@@ -100,27 +100,34 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
         do_shared_fault(machine, mm, vma, addr, table)
 
 
-def next_table(machine, mm, vma: VMA, addr: int, table: Ptdesc, level: int) -> Ptdesc:
-    """The table of *level* below *table* on the way to *addr*, made if it is missing."""
+def next_table(machine, mm, vma: VMA, addr: int, table: Ptdesc, level: int,
+               fresh: bool = True) -> Ptdesc | None:
+    """The table of *level* below *table* on the way to *addr*, had from get_table if missing."""
     index = machine.geometry.index(addr, level + 1)
     child = machine.tables.child(table, index)
     if child is None:
         span = machine.geometry.span(level)
-        child = get_table(machine, mm, vma, addr // span * span, level)
-        machine.tables.link(table, index, child)
-        mm.nr_tables += 1
+        child = get_table(machine, mm, vma, addr // span * span, level, table, fresh)
+        if child is not None:
+            machine.tables.link(table, index, child)
+            mm.nr_tables += table.home is None      # else the file has one more, not this mm
     return child
 
 
-def get_table(machine, mm, vma: VMA, base: int, level: int) -> Ptdesc:
+def get_table(machine, mm, vma: VMA, base: int, level: int, parent: Ptdesc,
+              fresh: bool) -> Ptdesc | None:
     """The table of *level* for the range at *base*: a shared one if the policy has it, else a
-    fresh one.  The only place where table sharing is decided.  Raises OutOfMemory."""
+    fresh one, or None without *fresh*.  The only place where table sharing is decided.
+
+    What hangs below a shared table is shared with it.  Raises OutOfMemory."""
     policy, name = machine.sharing, machine.geometry.level_name(level)
-    may_share = level in policy.levels
+    may_share = parent.home is not None or policy.may_share(vma, base, level)
     table = policy.find(vma, base, level) if may_share else None
     if table is not None:
         machine.emit("share", name, table.pfn, mm.name)
         return table
+    if not fresh:
+        return None
     table = machine.tables.alloc(level, mm.name)
     machine.emit("table", name, table.pfn, mm.name)
     if may_share:

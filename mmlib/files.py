@@ -21,6 +21,7 @@ class Mapping:
         self.name, self.memory = name, memory
         self.pages: dict[int, Folio] = {}
         self.i_mmap: dict = {}
+        self.tables: dict = {}              # cached page tables (sharing.cache_key)
         self.size = 0                       # bytes (i_size)
 
     @property
@@ -78,12 +79,13 @@ class Mapping:
 class Inode:
     """A file of tmpfs: its pages are its only copy, so they stay until the last user is gone.
 
-    *links* counts names, *opens* open file descriptions and mappings.  *ino* is its number.
+    *links* counts names, *opens* open file descriptions and mappings, *ino* is its number.
+    *evict* is called with the mapping when nobody can reach the file any more.
     """
 
-    def __init__(self, ino: int, name: str, memory: Memory):
+    def __init__(self, ino: int, mapping: Mapping, evict):
         self.ino, self.links, self.opens = ino, 0, 0
-        self.mapping = Mapping(name, memory)
+        self.mapping, self._evict = mapping, evict
 
     @property
     def name(self) -> str:
@@ -92,6 +94,7 @@ class Inode:
     def put(self) -> None:
         """When no name, no open file and no mapping is left, the pages go (shmem_evict_inode)."""
         if self.links == 0 and self.opens == 0:
+            self._evict(self.mapping)           # page tables that are kept with the file go first
             for index in list(self.mapping.pages):
                 self.mapping.drop(index)
 

@@ -8,6 +8,7 @@ from .tlb import flush_range
 def dup_mmap(machine, parent: MM, child: MM) -> None:
     """Give *child*, an empty mm, the VMAs of *parent* and the entries that it could not fault in
     again.  On OutOfMemory the child is left for the caller to take down."""
+    child.share_tables = parent.share_tables
     for vma in list(parent.vmas):
         if vma.flags & VM_DONTCOPY:
             continue

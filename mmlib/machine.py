@@ -4,18 +4,19 @@ import errno
 from types import MappingProxyType
 
 from .abi import O_CREAT, O_EXCL, O_RDWR, O_TRUNC
-from .files import Filesystem, Inode, oserror
+from .files import Filesystem, Inode, Mapping, oserror
 from .geometry import X86_64, Geometry
 from .memory import Memory
 from .mm import MM
 from .openfile import File, number
 from .record import Call, Ref, call
-from .sharing import Private
+from .sharing import HugetlbPmdSharing, Private
 from .tables import Tables
 from .task import Task
 from .tlb import TLB
 from .trace import Event, MMState, Snapshot, Step, TaskState, Trace, VMAState
 from .unmap import exit_mmap, truncate_pages
+from .unshare import drop_cached_tables, shrink_tables
 
 COUNTERS = ("faults", "flushes", "flush_targets", "copies", "zero_fills", "cache_fills")
 
@@ -50,11 +51,14 @@ class Machine:
             raise ValueError(f"fault_around is at least 1 page, not {fault_around}")
         self._options = {"geometry": geometry, "sharing": sharing, "memory": memory, "cpus": cpus,
                          "fault_around": fault_around, "trace": trace}
-        self.geometry, self.sharing = geometry, sharing or Private()
+        self.geometry, self.sharing = geometry, sharing or HugetlbPmdSharing()
         self.memory = Memory(geometry, memory)
         self.tables = Tables(geometry, self.memory)
         self.fault_around = fault_around or geometry.fault_around
         self.tlbs = [TLB() for _ in range(cpus)]
+        self.memory.shortage = self._shortage
+        self.flush_sharers = True               # False: only the caller's TLB entries go
+        self.current_mm: MM | None = None       # of the task whose call this is
         self.count = dict.fromkeys(COUNTERS, 0)
         self.tasks: list[Task] = []             # the living, oldest first
         self.files: list[File] = []             # every file ever opened
@@ -150,7 +154,7 @@ class Machine:
         taken = {task.mm.name for task in self.tasks}
         while name in taken:
             name += "'"                 # another mm kept the name, after exec or from a thread
-        return MM(name, self.geometry, self.tables.alloc(self.geometry.levels, name))
+        return MM(name, self.tables, self.tables.alloc(self.geometry.levels, name))
 
     def put_mm(self, mm: MM) -> None:
         """One user of *mm* fewer (mmput)."""
@@ -200,7 +204,8 @@ class Machine:
 
     def _new_inode(self, name: str) -> Inode:
         self.inodes += 1
-        return Inode(self.inodes, name, self.memory)
+        return Inode(self.inodes, Mapping(name, self.memory),
+                     lambda mapping: drop_cached_tables(self, mapping))
 
     def _opened(self, file: File) -> File:
         self.files.append(file)
@@ -320,6 +325,15 @@ class Machine:
     def __repr__(self) -> str:
         names = ", ".join(t.name for t in self.tasks) or "nobody"
         return f"<Machine {self.geometry}: {names}; {self.table_count} tables>"
+
+    @call
+    def shrink(self) -> int:
+        """Free the cached page tables that nobody uses; how many were freed."""
+        return shrink_tables(self)
+
+    def _shortage(self) -> bool:
+        """Memory is short: give back what can be had again later."""
+        return bool(shrink_tables(self))
 
     # figures -------------------------------------------------------------------------------
     @property

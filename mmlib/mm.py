@@ -20,6 +20,7 @@ VM_DONTCOPY, VM_DONTEXPAND = 0x20000, 0x40000
 VM_ACCOUNT, VM_NORESERVE, VM_HUGETLB = 0x100000, 0x200000, 0x400000
 VM_WIPEONFORK, VM_DONTDUMP = 0x2000000, 0x4000000
 VM_HUGEPAGE, VM_NOHUGEPAGE = 0x20000000, 0x40000000
+VM_NOSHARE, VM_TRACKED = 1 << 48, 1 << 49       # ours: opted out; its entries carry private bits
 VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC
 
 
@@ -51,6 +52,11 @@ class VMA:
         """A VMA like this one that is in no list yet."""
         values = {n: getattr(self, n) for n in self.__slots__} | changes
         return VMA(**values)
+
+    @property
+    def huge(self) -> bool:
+        """Its leaves are huge pages (is_vm_hugetlb_page)."""
+        return bool(self.flags & VM_HUGETLB)
 
     @property
     def shared(self) -> bool:
@@ -97,11 +103,13 @@ class MM:
     are those that may hold its translations (mm_cpumask), in the order in which they ran it.
     """
 
-    def __init__(self, name: str, geometry, pgd: Ptdesc):
-        self.name, self.geometry, self.pgd = name, geometry, pgd
+    def __init__(self, name: str, tables, pgd: Ptdesc):
+        self.name, self.tables, self.pgd = name, tables, pgd
+        self.geometry = tables.geometry
         self.vmas: list[VMA] = []
         self.nr_tables = 0
         self.users = 1                  # tasks that run in it (mm_users)
+        self.share_tables = True        # False: opted out of table sharing
         self.cpus: dict[int, None] = {}
 
     def find_vma(self, addr: int) -> VMA | None:

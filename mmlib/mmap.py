@@ -11,6 +11,7 @@ from .geometry import PRESENT
 from .mm import (VM_ACCOUNT, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE,
                  VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
 from .unmap import do_munmap
+from .unshare import unshare_edges
 
 MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 
@@ -90,7 +91,7 @@ def map_type(flags: int, prot: int, file) -> int:
     return MAY & ~VM_MAYWRITE | VM_MAYSHARE if mode == O_RDONLY else MAY | VM_MAYSHARE | VM_SHARED
 
 
-def set_locked(mm, start: int, end: int, lock: bool) -> None:
+def set_locked(machine, mm, start: int, end: int, lock: bool) -> None:
     """Set or clear VM_LOCKED; ENOMEM at a hole, after what comes before it
     (apply_vma_lock_flags)."""
     at = start
@@ -100,6 +101,7 @@ def set_locked(mm, start: int, end: int, lock: bool) -> None:
         upto = min(vma.end, end)
         flags = vma.flags | VM_LOCKED if lock else vma.flags & ~VM_LOCKED
         if flags != vma.flags:
+            unshare_edges(machine, mm, at, upto)
             mm.modify(vma, at, upto, flags)
         at = upto
     if at < end:
@@ -108,7 +110,7 @@ def set_locked(mm, start: int, end: int, lock: bool) -> None:
 
 def do_mlock(machine, task, start: int, end: int) -> None:
     """Lock [start, end) and fault it in; ENOMEM where a page cannot be had, locked all the same."""
-    set_locked(task.mm, start, end, True)
+    set_locked(machine, task.mm, start, end, True)
     for vma in task.mm.vmas_in(start, end):
         try:
             faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),

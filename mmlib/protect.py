@@ -6,6 +6,7 @@ from .files import oserror
 from .geometry import NX, PRESENT, PROTNONE, RW, US, P, entry_pfn
 from .mm import (VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
 from .tlb import flush_range
+from .unshare import unshare_range
 
 PROT_BITS = P | RW | US | NX | PROTNONE
 
@@ -36,6 +37,7 @@ def mprotect_fixup(machine, mm, vma: VMA, start: int, end: int, flags: int) -> N
             flags |= VM_ACCOUNT
     elif vma.flags & VM_ACCOUNT and vma.file is None and vma.anon_vma is None:
         flags &= ~VM_ACCOUNT
+    unshare_range(machine, mm, start, end)
     vma = mm.modify(vma, start, end, flags)
     machine.emit("vma", str(vma))
     change_protection(machine, mm, vma, start, end)

@@ -40,6 +40,7 @@ def call(method):
             made = Call(reference(self), method.__name__, tuple(map(reference, args)),
                         tuple((k, reference(v)) for k, v in kwargs.items()))
         result = error = None
+        machine.current_mm = getattr(self, "mm", None)
         try:
             self.check()
             result = method(self, *args, **kwargs)

@@ -8,7 +8,8 @@ from .files import oserror
 from .memory import OutOfMemory
 from .mm import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
 from .tlb import flush_range
-from .unmap import do_munmap
+from .unmap import do_munmap, zap_page_range
+from .unshare import unshare_range
 
 
 def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new: int) -> int:
@@ -142,6 +143,7 @@ def move_page_tables(machine, mm, vma: VMA, old: int, new: int, length: int) -> 
     has moved goes back."""
     tables, geometry = machine.tables, machine.geometry
     end, done = old + length, []
+    unshare_range(machine, mm, old, end)
     old, new = _realign(mm, vma, old, new, end)
 
     def extent(level: int) -> int:
@@ -157,11 +159,7 @@ def move_page_tables(machine, mm, vma: VMA, old: int, new: int, length: int) -> 
                                                               done):
                     step = extent(1)
                     if 1 in source:
-                        above = _table_above(machine, mm, vma, new, 2)
-                        if step < geometry.span(1) or not _move_table(
-                                tables, source[2], above, old, new, done):
-                            target = _table_above(machine, mm, vma, new, 1)
-                            _move_entries(tables, source[1], target, old, new, step, done)
+                        _move_extent(machine, mm, vma, source, old, new, step, done)
             old, new = old + step, new + step
     except OutOfMemory:
         for source, i, target, j in reversed(done):
@@ -196,6 +194,23 @@ def _table_above(machine, mm, vma: VMA, addr: int, level: int):
     for n in range(machine.geometry.levels - 1, level - 1, -1):
         table = next_table(machine, mm, vma, addr, table, n)
     return table
+
+
+def _move_extent(machine, mm, vma: VMA, source: dict, old: int, new: int, step: int,
+                 done: list) -> None:
+    """Move what one PTE table holds of the range: the table itself, or its entries.
+
+    Where the target is a table that others share, nothing is moved into it: it has the file's
+    pages already, or gets them by faults."""
+    tables, span = machine.tables, machine.geometry.span(1)
+    above = _table_above(machine, mm, vma, new, 2)
+    if above.home is None and step == span and _move_table(tables, source[2], above, old, new, done):
+        return
+    target = _table_above(machine, mm, vma, new, 1)
+    if target.home is None:
+        _move_entries(tables, source[1], target, old, new, step, done)
+    else:
+        zap_page_range(machine, mm, old, old + step)
 
 
 def _move_table(tables, parent, target, old: int, new: int, done: list) -> bool:

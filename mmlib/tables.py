@@ -95,6 +95,11 @@ class Tables:
         child.users += 1
         child._state = None
 
+    def publish(self, table: Ptdesc, home) -> None:
+        """From now on *table* is the file's: *home* is (mapping, key of its cache)."""
+        table.home, table.published, table.owner = home, True, home[0].name
+        table._state = None
+
     def unlink(self, table: Ptdesc, index: int) -> Ptdesc:
         """Clear an entry that points to a table, which is returned; it lives on."""
         child = self.child(table, index)
@@ -149,6 +154,10 @@ class Tables:
                 if child is not None:
                     yield addr, parent, index, child
                     stack.append((addr, child))
+
+    def table_at(self, root: Ptdesc, addr: int, level: int) -> Ptdesc | None:
+        """The table of *level* on the way to *addr*, if there is one (hugetlb_walk)."""
+        return next((t for t, _, _ in self.walk(root, addr) if t.level == level), None)
 
     def lookup(self, root: Ptdesc, addr: int) -> tuple[Ptdesc | None, int, int]:
         """(table, index, entry) of the leaf entry of *addr*; table None where no table is."""

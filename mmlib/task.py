@@ -13,6 +13,7 @@ from .mmu import access
 from .openfile import File, number
 from .record import Ref, call
 from .rows import MapsRow, PageRow, Rows
+from .unshare import unshare_range
 
 
 class Task:
@@ -44,6 +45,25 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
+
+    @property
+    def share_tables(self) -> bool:
+        """May this process use shared tables of ordinary files?  Inherited by fork.
+
+        Set to False, it lets go of all it has at once; True takes effect at the next empty
+        slot (ours: the proposal asks for a switch and names none)."""
+        return self.mm.share_tables
+
+    @share_tables.setter
+    def share_tables(self, allowed: bool) -> None:
+        self._set_share_tables(bool(allowed))
+
+    @call
+    def _set_share_tables(self, allowed: bool) -> None:
+        self.mm.share_tables = allowed
+        if not allowed:
+            unshare_range(self.machine, self.mm, 0, self.machine.geometry.task_size,
+                          lambda table: table.home is not None)
 
     # files ---------------------------------------------------------------------------------
     @call
@@ -158,7 +178,7 @@ class Task:
     @call
     def munlock(self, addr: int, length: int) -> None:
         """munlock(2)"""
-        mmap.set_locked(self.mm, *self._cover(addr, length), False)
+        mmap.set_locked(self.machine, self.mm, *self._cover(addr, length), False)
 
     def _range(self, addr: int, length: int) -> int:
         """The end of a range that begins on a page; ENOMEM where it leaves the address space."""

@@ -5,12 +5,15 @@ import errno
 from .files import oserror
 from .geometry import PRESENT, entry_pfn
 from .tlb import flush_range
+from .unshare import clear_cached_tables, put_table, unshare_range
 
 
 def do_munmap(machine, mm, start: int, end: int) -> None:
     """Unmap [start, end), page-aligned, whatever is in it (do_vmi_munmap).
 
     A table goes when no VMA is left in its whole span (free_pgtables)."""
+    for vma in mm.vmas_in(start, end):
+        unshare_range(machine, mm, max(start, vma.start), min(end, vma.end))
     gone = mm.isolate(start, end)
     for vma in gone:
         zap_page_range(machine, mm, vma.start, vma.end, guards=True)
@@ -64,15 +67,6 @@ def free_pgtables(machine, mm, start: int, end: int) -> None:
             put_table(machine, mm, parent, index)
 
 
-def put_table(machine, mm, parent, index: int) -> None:
-    """Take a table out of *mm*, and free it if that was its last use."""
-    table = machine.tables.unlink(parent, index)
-    mm.nr_tables -= 1
-    if not table.users:
-        machine.emit("free_table", machine.geometry.level_name(table.level), table.pfn)
-        machine.tables.free(table)
-
-
 def exit_mmap(machine, mm) -> None:
     """The last task of *mm* is gone: so are its VMAs, pages, tables and translations."""
     for tlb in machine.tlbs:
@@ -92,10 +86,13 @@ def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cow
     *even_cows*: copies that private mappings made go too, as for truncate; hole punching leaves
     them (unmap_mapping_pages)."""
     size = machine.geometry.page_size
+    clear_cached_tables(machine, mapping, first, last)
     for vma in list(mapping.i_mmap):
         start = vma.start + max(first - vma.pgoff, 0) * size
         end = vma.end if last is None else min(vma.end, vma.start + (last - vma.pgoff) * size)
         if start < end:
+            if vma.huge:
+                unshare_range(machine, vma.mm, start, end)
             keep = None if even_cows else (lambda folio: folio.mapping is not mapping)
             zap_page_range(machine, vma.mm, start, end, keep)
 
