@@ -95,6 +95,11 @@ def dontneed(machine, mm, vma, start: int, end: int) -> None:
 
 def dontneed_locked(machine, mm, vma, start: int, end: int) -> None:
     """MADV_DONTNEED that does not mind mlock."""
+    if vma.huge:                        # whole huge pages only, no more than was asked for
+        huge = machine.geometry.huge_size
+        if start % huge:
+            raise oserror(errno.EINVAL, f"{start:#x} lies inside a huge page of {vma}")
+        end -= end % huge
     unshare_range(machine, mm, start, end)
     zap_page_range(machine, mm, start, end)
     span = machine.geometry.span(1)

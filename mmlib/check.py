@@ -105,7 +105,11 @@ def check_folios(machine, maps: Counter) -> None:
         assert not folio.exclusive or folio.anon and folio.mapcount == 1, (pfn, "exclusive")
     assert memory.zero.mapcount == maps[ZERO_PFN] and memory.zero.data is None
     assert set(maps) <= set(memory.folios) | {ZERO_PFN}
-    assert memory.used == len(memory.folios) + len(machine.tables.by_pfn), memory.used
+    pool = machine.huge_pages
+    huge = sum(folio.pool is not None for folio in memory.folios.values())
+    assert huge + pool.free == pool.total and pool.reserved <= pool.free, (huge, pool.free)
+    small = len(memory.folios) - huge + len(machine.tables.by_pfn)
+    assert memory.used == small + pool.total * pool.frames, memory.used
     assert memory.frames is None or memory.used <= memory.frames
 
 
@@ -122,6 +126,7 @@ def check_files(machine, mms) -> None:
         opens = sum(f.inode is inode and not f.closed for f in machine.files)
         assert inode.opens == opens + len(mapping.i_mmap), (inode.name, inode.opens)
         for index, folio in mapping.pages.items():
+            assert index % mapping.step == 0, (inode.name, index)
             assert folio.mapping is mapping and folio.index == index, (inode.name, index)
             assert machine.memory.folios[folio.pfn] is folio, (inode.name, index)
 

@@ -10,8 +10,10 @@ doing things, which decides what a failed fault leaves behind.
 """
 
 from .geometry import GUARD, PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
-from .mm import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
+from .hugefault import hugetlb_fault
+from .hugetlb import NoHugePage
 from .memory import ZERO_PFN, Folio, OutOfMemory
+from .mm import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
 from .tables import Ptdesc
 from .tlb import flush_range
 
@@ -72,6 +74,9 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
     except PastEnd:
         raise BusError(task, addr, access, "BUS_ADRERR", f"{addr:#x} lies beyond the last page "
                        f"of {vma.backing} ({vma.file.inode.mapping.size} bytes)") from None
+    except NoHugePage:
+        raise BusError(task, addr, access, "BUS_ADRERR", f"no huge page is left for {addr:#x}, "
+                       "and none was reserved") from None
     task.minor_faults += 1
 
 
@@ -82,6 +87,11 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
     table = mm.pgd
     for level in range(geometry.levels - 1, 1, -1):
         table = next_table(machine, mm, vma, addr, table, level)
+    if vma.huge:
+        if not vma.file.inode.mapping.find(vma.index(addr)):
+            check_end(vma, addr)
+        hugetlb_fault(machine, mm, vma, addr, write, table)
+        return
     pte_table = next_table(machine, mm, vma, addr, table, 1, fresh=False)
     entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
     if entry and not entry & PRESENT:
@@ -254,13 +264,18 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
             machine.emit("free_page", old.pfn)
 
 
+def check_end(vma: VMA, addr: int) -> None:
+    """Raises PastEnd if *addr* lies beyond the last page of the file."""
+    if vma.index(addr) >= vma.file.inode.mapping.page_count:
+        raise PastEnd
+
+
 def file_page(machine, vma, addr: int) -> Folio:
     """The page of the file behind *addr*, from the cache or made (__do_fault).
 
     Raises PastEnd beyond the end of the file."""
     mapping, index = vma.file.inode.mapping, vma.index(addr)
-    if index >= mapping.page_count:
-        raise PastEnd
+    check_end(vma, addr)
     folio = mapping.find(index)
     if folio is not None:
         machine.emit("cache_hit", mapping.name, index, folio.pfn)
@@ -291,7 +306,8 @@ def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
     try:
         if not vma.flags & VM_ACCESS_FLAGS:
             raise PastEnd
-        for addr in range(start, end, machine.geometry.page_size):
+        size = machine.geometry.huge_size if vma.huge else machine.geometry.page_size
+        for addr in range(start, end, size):
             entry = machine.tables.lookup(mm.pgd, addr)[2]
             if not entry & PRESENT or write and not entry & RW:
                 handle_mm_fault(machine, mm, vma, addr, write)

@@ -17,8 +17,9 @@ class Mapping:
     *i_mmap* holds every VMA that maps the file (a dict without values keeps their order).
     """
 
-    def __init__(self, name: str, memory: Memory):
+    def __init__(self, name: str, memory: Memory, step: int = 1):
         self.name, self.memory = name, memory
+        self.step = step                    # frames a page: more than 1 for huge pages
         self.pages: dict[int, Folio] = {}
         self.i_mmap: dict = {}
         self.tables: dict = {}              # cached page tables (sharing.cache_key)
@@ -31,7 +32,7 @@ class Mapping:
 
     def find(self, index: int) -> Folio | None:
         """The cached page, if there is one (filemap_get_folio)."""
-        return self.pages.get(index)
+        return self.pages.get(index - index % self.step)
 
     def get(self, index: int) -> Folio:
         """The cached page, made and zeroed if it was a hole (shmem_get_folio).
@@ -51,10 +52,10 @@ class Mapping:
 
     # contents by byte, as read(2) and write(2) see them -------------------------------------
     def read(self, offset: int, n: int) -> bytes:
-        size, out = self.memory.page_size, []
+        size, out = self.memory.page_size * self.step, []
         end = min(offset + n, self.size)
         while offset < end:
-            index, within = divmod(offset, size)
+            index, within = offset // size * self.step, offset % size
             take, folio = min(size - within, end - offset), self.find(index)
             out.append(self.memory.read(folio, within, take) if folio else bytes(take))
             offset += take
@@ -82,6 +83,8 @@ class Inode:
     *links* counts names, *opens* open file descriptions and mappings, *ino* is its number.
     *evict* is called with the mapping when nobody can reach the file any more.
     """
+
+    huge = False                        # its pages are huge pages
 
     def __init__(self, ino: int, mapping: Mapping, evict):
         self.ino, self.links, self.opens = ino, 0, 0

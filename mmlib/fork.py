@@ -12,7 +12,7 @@ def dup_mmap(machine, parent: MM, child: MM) -> None:
     for vma in list(parent.vmas):
         if vma.flags & VM_DONTCOPY:
             continue
-        copy = vma.copy(mm=child, flags=vma.flags & ~VM_LOCKED)
+        copy = vma.copy(mm=child, flags=vma.flags & ~VM_LOCKED, promised=None)
         if vma.flags & VM_WIPEONFORK:
             copy.anon_vma, copy.chain = None, ()
         elif vma.anon_vma:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from .abi import O_CREAT, O_EXCL, O_RDWR, O_TRUNC
 from .files import Filesystem, Inode, Mapping, oserror
 from .geometry import X86_64, Geometry
+from .hugetlb import HugeInode, HugePool, Hugetlbfs
 from .memory import Memory
 from .mm import MM
 from .openfile import File, number
@@ -38,21 +39,26 @@ class Machine:
     name = "machine"
 
     def __init__(self, geometry: Geometry = X86_64, *, sharing=None, memory: int | None = None,
-                 cpus: int = 1, fault_around: int | None = None, trace: bool = True):
+                 huge_pages: int = 0, cpus: int = 1, fault_around: int | None = None, trace: bool = True):
         if not isinstance(geometry, Geometry):
             raise ValueError(f"geometry is TINY, X86_64 or LA57, not {geometry!r}")
         if not hasattr(Private() if sharing is None else sharing, "publish"):
             raise ValueError(f"sharing is a policy such as Private(), not {sharing!r}")
         if memory is not None and number("memory", memory) < geometry.page_size:
             raise ValueError(f"memory is at least {geometry.page_size} bytes, not {memory}")
+        if number("huge_pages", huge_pages) < 0 or memory is not None and \
+                huge_pages * geometry.huge_size > memory:
+            raise ValueError(f"huge_pages is a number of {geometry.huge_size}-byte pages that fit "
+                             f"into memory, not {huge_pages}")
         if number("cpus", cpus) < 1:
             raise ValueError(f"cpus is at least 1, not {cpus}")
         if fault_around is not None and number("fault_around", fault_around) < 1:
             raise ValueError(f"fault_around is at least 1 page, not {fault_around}")
-        self._options = {"geometry": geometry, "sharing": sharing, "memory": memory, "cpus": cpus,
-                         "fault_around": fault_around, "trace": trace}
+        self._options = {"geometry": geometry, "sharing": sharing, "memory": memory,
+                         "huge_pages": huge_pages, "cpus": cpus, "fault_around": fault_around, "trace": trace}
         self.geometry, self.sharing = geometry, sharing or HugetlbPmdSharing()
         self.memory = Memory(geometry, memory)
+        self.huge_pages = HugePool(self.memory, geometry.entries, huge_pages)
         self.tables = Tables(geometry, self.memory)
         self.fault_around = fault_around or geometry.fault_around
         self.tlbs = [TLB() for _ in range(cpus)]
@@ -202,19 +208,23 @@ class Machine:
         raise oserror(errno.ENOENT, f"{path!r} lies in no mounted filesystem; "
                       f"there is {', '.join(self.mounts)}")
 
-    def _new_inode(self, name: str) -> Inode:
+    def _new_inode(self, name: str, huge: bool = False) -> Inode:
         self.inodes += 1
-        return Inode(self.inodes, Mapping(name, self.memory),
-                     lambda mapping: drop_cached_tables(self, mapping))
+        mapping = Mapping(name, self.memory, self.geometry.entries if huge else 1)
+        pool = [self.huge_pages] if huge else []
+        return (HugeInode if huge else Inode)(
+            self.inodes, mapping, lambda gone: drop_cached_tables(self, gone), *pool)
 
     def _opened(self, file: File) -> File:
         self.files.append(file)
         return file
 
-    def anonymous_object(self, length: int) -> File:
-        """The object behind a MAP_SHARED | MAP_ANONYMOUS mapping (shmem_zero_setup)."""
-        self.objects += 1
-        inode = self._new_inode(f"shm{self.objects - 1}")
+    def anonymous_object(self, length: int, huge: bool = False) -> File:
+        """The object behind a MAP_SHARED | MAP_ANONYMOUS mapping (shmem_zero_setup), or behind
+        MAP_HUGETLB (hugetlb_file_setup)."""
+        self.objects += not huge
+        inode = self._new_inode("/anon_hugepage (deleted)" if huge else f"shm{self.objects - 1}",
+                                huge)
         inode.mapping.size = length
         file = File(self, inode, O_RDWR)
         inode.opens -= 1                # only its mappings keep it
@@ -222,16 +232,18 @@ class Machine:
 
     @call
     def mount(self, fstype: str, path: str, **options) -> None:
-        """mount(2) of a "tmpfs"; ENODEV for what this kernel does not have."""
-        if fstype != "tmpfs":
-            raise oserror(errno.ENODEV, f"there is no filesystem {fstype!r}")
+        """mount(2) of "tmpfs" or "hugetlbfs"; ENODEV for what this kernel does not have."""
+        kinds = {kind.fstype: kind for kind in (Filesystem, Hugetlbfs)}
+        if fstype not in kinds:
+            raise oserror(errno.ENODEV, f"there is no filesystem {fstype!r}; "
+                          f"there is {', '.join(kinds)}")
         if options:
-            raise oserror(errno.EINVAL, f"tmpfs takes no {', '.join(options)} here")
+            raise oserror(errno.EINVAL, f"{fstype} takes no {', '.join(options)} here")
         if not path.startswith("/") or path != "/" and path.endswith("/"):
             raise ValueError(f"a mount point is an absolute path, not {path!r}")
         if path in self.mounts:
             raise oserror(errno.EBUSY, f"{path} is a mount point already")
-        self.mounts[path] = Filesystem(path)
+        self.mounts[path] = kinds[fstype](path)
 
     @call
     def open(self, path: str, flags: int = O_RDWR | O_CREAT, mode: int = 0o600) -> File:
@@ -240,7 +252,7 @@ class Machine:
         number("flags", flags)
         fs.parent(rel)
         if flags & O_CREAT and rel not in fs.names:
-            inode = fs.names[rel] = self._new_inode(path)
+            inode = fs.names[rel] = self._new_inode(path, fs.fstype == "hugetlbfs")
             inode.links = 1
         elif flags & O_CREAT and flags & O_EXCL:
             raise oserror(errno.EEXIST, f"{path} is there already")

@@ -39,14 +39,17 @@ class VMA:
 
     *pgoff* is the page of the file (or of the address space, when there is no file) that *start*
     shows.  *chain* is the anon_vma_chain: more than one element means that a parent's pages may
-    be in here (the kernel's vma_is_fork_child).
+    be in here (the kernel's vma_is_fork_child).  *promised* is the set of huge pages reserved for
+    a private hugetlb mapping, which the parts of a split share.
     """
 
-    __slots__ = ("mm", "start", "end", "flags", "pgoff", "file", "anon_vma", "chain")
+    __slots__ = ("mm", "start", "end", "flags", "pgoff", "file", "anon_vma", "chain", "promised")
 
-    def __init__(self, mm, start, end, flags, pgoff, file=None, anon_vma=None, chain=()):
+    def __init__(self, mm, start, end, flags, pgoff, file=None, anon_vma=None, chain=(),
+                 promised=None):
         self.mm, self.start, self.end, self.flags = mm, start, end, flags
         self.pgoff, self.file, self.anon_vma, self.chain = pgoff, file, anon_vma, chain
+        self.promised = promised
 
     def copy(self, **changes) -> "VMA":
         """A VMA like this one that is in no list yet."""
@@ -149,6 +152,7 @@ class MM:
     # splitting and merging ------------------------------------------------------------------
     def split(self, vma: VMA, addr: int) -> VMA:
         """Cut *vma* at *addr*; the upper part is returned (__split_vma)."""
+        check_split(vma, addr)
         upper = vma.copy(start=addr, pgoff=vma.index(addr))
         vma.end = addr
         self.insert(upper)
@@ -156,6 +160,9 @@ class MM:
 
     def isolate(self, start: int, end: int) -> list[VMA]:
         """Cut VMAs so that each lies inside [start, end) or outside; those inside."""
+        edges = [(v, e) for e in (start, end) if (v := self.find_vma(e)) and v.start < e]
+        for vma, edge in edges:
+            check_split(vma, edge)
         for edge in (start, end):
             vma = self.find_vma(edge)
             if vma and vma.start < edge:
@@ -180,6 +187,7 @@ class MM:
         """Give [start, end) of *vma* new *flags*; merge with neighbours or split.
 
         Returns the VMA that holds the range now (vma_modify, vma_merge_existing_range)."""
+        check_split(vma, start), check_split(vma, end)
         before, after = self.neighbours(vma.start, vma.end)
         probe = vma.copy(start=start, end=end, flags=flags, pgoff=vma.index(start))
         left = before if start == vma.start and before and _joins(before, probe, probe) else None
@@ -242,12 +250,20 @@ def _joins(low: VMA, high: VMA, new: VMA) -> bool:
     old = low if high is new else high
     if low.end != high.start or old.flags != new.flags or old.file is not new.file:
         return False
+    if new.flags & VM_DONTEXPAND:       # one of VM_SPECIAL: never merged
+        return False
     if low.pgoff + (low.end - low.start >> low.mm.geometry.page_shift) != high.pgoff:
         return False
     if old.anon_vma is None or new.anon_vma is None:
         has = old if old.anon_vma else new
         return len(has.chain) <= 1      # is_mergeable_anon_vma: never with a fork child's
     return old.anon_vma is new.anon_vma
+
+
+def check_split(vma: VMA, addr: int) -> None:
+    """A hugetlb VMA is cut only between huge pages; EINVAL (hugetlb_vm_op_split)."""
+    if vma.huge and addr % vma.mm.geometry.huge_size:
+        raise oserror(errno.EINVAL, f"{addr:#x} lies inside a huge page of {vma}")
 
 
 def _same_anon(a: AnonVma | None, b: AnonVma | None) -> bool:

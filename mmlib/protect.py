@@ -37,9 +37,9 @@ def mprotect_fixup(machine, mm, vma: VMA, start: int, end: int, flags: int) -> N
             flags |= VM_ACCOUNT
     elif vma.flags & VM_ACCOUNT and vma.file is None and vma.anon_vma is None:
         flags &= ~VM_ACCOUNT
-    unshare_range(machine, mm, start, end)
     vma = mm.modify(vma, start, end, flags)
-    machine.emit("vma", str(vma))
+    machine.emit("vma", vma)
+    unshare_range(machine, mm, start, end)
     change_protection(machine, mm, vma, start, end)
 
 
@@ -53,7 +53,7 @@ def change_protection(machine, mm, vma: VMA, start: int, end: int) -> None:
         if not entry & PRESENT:
             continue
         new = entry & ~PROT_BITS | prot
-        if not vma.shared and vma.flags & VM_WRITE:
+        if not vma.shared and vma.flags & VM_WRITE and not vma.huge:
             folio = machine.memory.folio(entry_pfn(entry))
             if folio.anon and folio.exclusive:
                 new |= RW

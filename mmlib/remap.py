@@ -7,6 +7,7 @@ from .fault import next_table
 from .files import oserror
 from .memory import OutOfMemory
 from .mm import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
+from .sharing import is_shared
 from .tlb import flush_range
 from .unmap import do_munmap, zap_page_range
 from .unshare import unshare_range
@@ -18,7 +19,13 @@ def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
     check_params(machine, old, old_len, new_len, flags, new if implied else None)
     if flags & MREMAP_FIXED and old_len == new_len:
         return remap_move(machine, mm, old, old_len, flags, new)
-    vma = check_vma(mm, mm.find_vma(old), old, old_len, new_len, flags)
+    vma = mm.find_vma(old)
+    if vma and vma.huge:
+        huge = machine.geometry.huge_size
+        old_len, new_len = -(-old_len // huge) * huge, -(-new_len // huge) * huge
+        if old % huge or implied and new % huge:
+            raise oserror(errno.EINVAL, f"{old:#x} or {new:#x} lies inside a huge page")
+    check_vma(mm, vma, old, old_len, new_len, flags)
     if implied:
         return mremap_to(machine, mm, old, old_len, new_len, flags, new)
     if new_len <= old_len:
@@ -79,7 +86,9 @@ def remap_move(machine, mm, old: int, length: int, flags: int, new: int) -> int:
         if last_end is not None:
             at += start - last_end
         last_end = stop
-        check_vma(mm, mm.find_vma(addr), addr, upto - addr, upto - addr, flags)
+        vma = check_vma(mm, mm.find_vma(addr), addr, upto - addr, upto - addr, flags)
+        if vma.huge and (addr | upto | at) % machine.geometry.huge_size:
+            raise oserror(errno.EINVAL, f"{addr:#x} or {at:#x} lies inside a huge page")
         got = mremap_to(machine, mm, addr, upto - addr, upto - addr, flags, at)
         first = got if first is None else first
         at = got + upto - addr
@@ -131,6 +140,9 @@ def move_vma(machine, mm, vma: VMA, old: int, old_len: int, new_len: int, flags:
         if (source.start, source.end) == (old, old + old_len) and source is not moved:
             source.anon_vma, source.chain = None, ()
     elif old_len:
+        source = mm.find_vma(old)
+        if source.huge:
+            source.promised = None      # the reservations have moved, too
         do_munmap(machine, mm, old, old + old_len)
     return new
 
@@ -144,6 +156,9 @@ def move_page_tables(machine, mm, vma: VMA, old: int, new: int, length: int) -> 
     tables, geometry = machine.tables, machine.geometry
     end, done = old + length, []
     unshare_range(machine, mm, old, end)
+    if vma.huge:
+        _move_huge(machine, mm, vma, old, new, length)
+        return
     old, new = _realign(mm, vma, old, new, end)
 
     def extent(level: int) -> int:
@@ -169,6 +184,23 @@ def move_page_tables(machine, mm, vma: VMA, old: int, new: int, length: int) -> 
         whole = sum(source.level > 1 for source, *_ in done)
         machine.emit("move_entries", len(done) - whole, whole)
         flush_range(machine, mm, end - length, end)
+
+
+def _move_huge(machine, mm, vma: VMA, old: int, new: int, length: int) -> None:
+    """Move PMD entries that map huge pages (move_hugetlb_page_tables)."""
+    tables = machine.tables
+    targets = {at: _table_above(machine, mm, vma, new + at - old, 2)
+               for at, *_ in tables.leaves(mm.pgd, old, old + length)}
+    for at, source, index, _ in list(tables.leaves(mm.pgd, old, old + length)):
+        slot = tables.geometry.index(new + at - old, 2)
+        if is_shared(targets[at]):
+            zap_page_range(machine, mm, at, at + tables.geometry.huge_size)
+        else:
+            tables.set(targets[at], slot, tables.get(source, index))
+            tables.set(source, index, 0)
+    if targets:
+        machine.emit("move_entries", len(targets), 0)
+        flush_range(machine, mm, old, old + length)
 
 
 def _realign(mm, vma: VMA, old: int, new: int, end: int) -> tuple[int, int]:

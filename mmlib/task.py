@@ -6,7 +6,7 @@ from . import advise, fork, mmap, protect, remap, unmap
 from .abi import MAP_LOCKED, MAP_POPULATE, MREMAP_DONTUNMAP, MREMAP_FIXED, O_CREAT, O_RDWR, prot_bits
 from .fault import Killed, populate
 from .files import oserror
-from .geometry import P, PRESENT, entry_pfn
+from .geometry import PRESENT, PS, P, entry_pfn
 from .memory import ZERO_PFN, OutOfMemory
 from .mm import VM_LOCKED
 from .mmu import access
@@ -206,7 +206,7 @@ class Task:
             within = addr % size
             take = min(n, size - within)
             entry = access(self.machine, self, addr, False)
-            out.append(memory.read(memory.folio(entry_pfn(entry)), within, take))
+            out.append(memory.read(memory.folio(entry_pfn(entry)), self._into(entry, addr), take))
             addr, n = addr + take, n - take
         return b"".join(out)
 
@@ -224,8 +224,13 @@ class Task:
             within = (addr + done) % size
             part = bytes(data[done:done + size - within])
             entry = access(self.machine, self, addr + done, True)
-            memory.write(memory.folio(entry_pfn(entry)), within, part)
+            memory.write(memory.folio(entry_pfn(entry)), self._into(entry, addr + done), part)
             done += len(part)
+
+    def _into(self, entry: int, addr: int) -> int:
+        """How far *addr* lies into the page, huge or not, that its entry maps."""
+        geometry = self.machine.geometry
+        return addr % (geometry.huge_size if entry & PS else geometry.page_size)
 
     @call
     def touch(self, addr: int, length: int, write: bool = False) -> None:
@@ -262,7 +267,8 @@ class Task:
         if not 0 <= addr < self.machine.geometry.task_size:
             return -1
         entry = self.machine.tables.lookup(self.mm.pgd, addr)[2]
-        return entry_pfn(entry) if entry & P else -1
+        return entry_pfn(entry) + (self._into(entry, addr) >> self.machine.geometry.page_shift) \
+            if entry & P else -1
 
     # life ----------------------------------------------------------------------------------
     @call
@@ -330,7 +336,8 @@ class Task:
                 continue
             folio = self.machine.memory.folio(entry_pfn(entry))
             alone = folio.mapcount == 1 and folio.pfn != ZERO_PFN
-            rows.append(PageRow(at, True, folio.pfn, alone, folio.mapping is not None))
+            pfn = folio.pfn + (self._into(entry, at) >> geometry.page_shift)
+            rows.append(PageRow(at, True, pfn, alone, folio.mapping is not None))
         return Rows(rows)
 
     @property
@@ -354,7 +361,7 @@ class Task:
         folio = self.machine.memory.folio
         for _, _, _, entry in self.machine.tables.leaves(self.mm.pgd, 0,
                                                          self.machine.geometry.task_size):
-            if entry & PRESENT and entry_pfn(entry) != ZERO_PFN:
+            if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN:
                 yield folio(entry_pfn(entry))
 
     @property

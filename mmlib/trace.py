@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
                       "The shared page in frame {pfn} is made writable for {addr:#x}."),
     "spurious": ("handle_pte_fault", ("addr",), "The entry of {addr:#x} is there already."),
     "fill": ("set_pte_at", ("pfn", "index", "entry"),
-             "Entry {index} of the PTE table {pfn} becomes {entry}."),
+             "Entry {index} of table {pfn} becomes {entry}."),
     "populate": ("populate_vma_page_range", ("pages", "faults"),
                  "{pages} page(s) are faulted in ahead of use, with {faults} fault(s)."),
     "vma": ("vma_link", ("found",), "A VMA is there: {found}."),

@@ -12,16 +12,24 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
     """Unmap [start, end), page-aligned, whatever is in it (do_vmi_munmap).
 
     A table goes when no VMA is left in its whole span (free_pgtables)."""
-    for vma in mm.vmas_in(start, end):
-        unshare_range(machine, mm, max(start, vma.start), min(end, vma.end))
     gone = mm.isolate(start, end)
     for vma in gone:
+        unshare_range(machine, mm, vma.start, vma.end)
         zap_page_range(machine, mm, vma.start, vma.end, guards=True)
         machine.emit("vma_gone", str(vma))
     for vma in gone:
         mm.remove(vma)
+        if vma.promised is not None:
+            break_promise(mm, vma)
     for vma in gone:
         free_pgtables(machine, mm, vma.start, vma.end)
+
+
+def break_promise(mm, vma) -> None:
+    """A private hugetlb mapping is gone: so are the reservations that it did not use."""
+    vma.promised -= set(range(vma.pgoff, vma.index(vma.end)))
+    if not any(other.promised is vma.promised for other in mm.vmas):
+        vma.file.inode.pool.forget(vma.promised)
 
 
 def check_range(machine, start: int, length: int) -> int:
@@ -42,7 +50,7 @@ def zap_page_range(machine, mm, start: int, end: int, keep=None, guards: bool = 
     *keep*, a function of the page, says which stay.  Guard markers stay unless *guards*; tables
     stay too."""
     tables, memory, cleared = machine.tables, machine.memory, 0
-    for _, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
+    for addr, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
         if not entry & PRESENT:
             if guards:
                 tables.set(table, index, 0)
@@ -54,6 +62,8 @@ def zap_page_range(machine, mm, start: int, end: int, keep=None, guards: bool = 
         cleared += 1
         if memory.put_folio(folio):
             machine.emit("free_page", folio.pfn)
+            if folio.pool and (vma := mm.find_vma(addr)) and vma.promised is not None:
+                vma.promised.add(vma.index(addr))       # its owner may have it again
     if cleared:
         machine.emit("zap", start, end, cleared)
         flush_range(machine, mm, start, end)
