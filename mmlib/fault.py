@@ -67,7 +67,7 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
         raise Segfault(task, addr, access, "SEGV_ACCERR",
                        f"{addr:#x} is mapped {vma.perms}, which forbids a {access}")
     try:
-        handle_mm_fault(machine, task.mm, vma, addr, write)
+        account(machine, task, vma, addr, write)
     except Guarded:
         raise Segfault(task, addr, access, "SEGV_MAPERR",
                        f"{addr:#x} lies in a guard region") from None
@@ -77,7 +77,20 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
     except NoHugePage:
         raise BusError(task, addr, access, "BUS_ADRERR", f"no huge page is left for {addr:#x}, "
                        "and none was reserved") from None
-    task.minor_faults += 1
+
+
+def account(machine, task, vma: VMA, addr: int, write: bool) -> None:
+    """Handle the fault and bill it to *task*, unless it fails: major if a disk was read, else
+    minor (mm_account_fault)."""
+    machine.major = False
+    try:
+        handle_mm_fault(machine, task.mm, vma, addr, write)
+    finally:
+        machine.locked_folio = None
+    if machine.major:
+        task.major_faults += 1
+    else:
+        task.minor_faults += 1
 
 
 def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
@@ -231,6 +244,7 @@ def do_cow_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
 def do_shared_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     """A store to a shared mapping: the file's own page, writable."""
     folio = file_page(machine, vma, addr)
+    folio.dirty = vma.notify            # page_mkwrite
     set_pte(machine, mm, vma, addr, pmd, folio, RW | D)
 
 
@@ -242,6 +256,7 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
     index, memory = machine.geometry.index(addr, 1), machine.memory
     old = memory.folio(entry_pfn(entry))
     if vma.shared:
+        old.dirty = vma.notify          # page_mkwrite
         machine.emit("make_writable", addr, old.pfn)
     elif old.anon and (old.exclusive or old.mapcount == 1):
         old.exclusive = True
@@ -249,6 +264,9 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
     else:
         anon_vma_prepare(vma)
         new = memory.alloc_folio()
+        if machine.tables.get(table, index) != entry:
+            memory.free_folio(new)      # reclaim took the old page meanwhile: fault again
+            return
         memory.copy(old, new)
         new.exclusive, new.mapcount = True, 1
         machine.count["copies"] += 1
@@ -279,10 +297,12 @@ def file_page(machine, vma, addr: int) -> Folio:
     folio = mapping.find(index)
     if folio is not None:
         machine.emit("cache_hit", mapping.name, index, folio.pfn)
-        return folio
-    folio = mapping.get(index)
-    machine.count["cache_fills"] += 1
-    machine.emit("cache_fill", mapping.name, index, folio.pfn)
+    else:
+        folio = mapping.get(index)
+        machine.count["cache_fills"] += 1
+        machine.emit("cache_fill", mapping.name, index, folio.pfn)
+        machine.major = mapping.on_disk
+    machine.locked_folio = folio        # until the fault is over, as by the folio lock
     return folio
 
 
@@ -302,7 +322,7 @@ def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
 
     These faults count as minor faults of *task*, though no exception was taken.  Raises PastEnd,
     Guarded or OutOfMemory at the first page that cannot be had (populate_vma_page_range)."""
-    mm, pages, before = task.mm, 0, task.minor_faults
+    mm, pages, before = task.mm, 0, task.minor_faults + task.major_faults
     try:
         if not vma.flags & VM_ACCESS_FLAGS:
             raise PastEnd
@@ -310,8 +330,7 @@ def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
         for addr in range(start, end, size):
             entry = machine.tables.lookup(mm.pgd, addr)[2]
             if not entry & PRESENT or write and not entry & RW:
-                handle_mm_fault(machine, mm, vma, addr, write)
-                task.minor_faults += 1
+                account(machine, task, vma, addr, write)
             pages += 1
     finally:
-        machine.emit("populate", pages, task.minor_faults - before)
+        machine.emit("populate", pages, task.minor_faults + task.major_faults - before)

@@ -17,6 +17,8 @@ class Mapping:
     *i_mmap* holds every VMA that maps the file (a dict without values keeps their order).
     """
 
+    on_disk = False                     # a disk holds the pages as well
+
     def __init__(self, name: str, memory: Memory, step: int = 1):
         self.name, self.memory = name, memory
         self.step = step                    # frames a page: more than 1 for huge pages
@@ -86,7 +88,7 @@ class Inode:
 
     huge = False                        # its pages are huge pages
 
-    def __init__(self, ino: int, mapping: Mapping, evict):
+    def __init__(self, ino: int, mapping: Mapping, evict, pool=None):
         self.ino, self.links, self.opens = ino, 0, 0
         self.mapping, self._evict = mapping, evict
 
@@ -106,6 +108,7 @@ class Filesystem:
     """A mounted tmpfs: a tree of names.  Paths here are relative to the mount, without "/"."""
 
     fstype = "tmpfs"
+    inode_type, mapping_type = Inode, Mapping
 
     def __init__(self, path: str):
         self.path = path

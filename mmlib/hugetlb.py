@@ -73,7 +73,7 @@ class HugeInode(Inode):
     huge = True
 
     def __init__(self, ino: int, mapping: Mapping, evict, pool: HugePool):
-        super().__init__(ino, mapping, evict)
+        super().__init__(ino, mapping, evict, pool)
         self.pool, self.promised = pool, set()
 
     def put(self) -> None:
@@ -93,6 +93,7 @@ class Hugetlbfs(Filesystem):
     """A mounted hugetlbfs."""
 
     fstype = "hugetlbfs"
+    inode_type = HugeInode
 
 
 def reserve(vma) -> None:

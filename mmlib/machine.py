@@ -4,13 +4,15 @@ import errno
 from types import MappingProxyType
 
 from .abi import O_CREAT, O_EXCL, O_RDWR, O_TRUNC
-from .files import Filesystem, Inode, Mapping, oserror
+from .files import Filesystem, Inode, oserror
 from .geometry import X86_64, Geometry
-from .hugetlb import HugeInode, HugePool, Hugetlbfs
-from .memory import Memory
+from .ext4 import Ext4
+from .hugetlb import HugePool, Hugetlbfs
+from .memory import Folio, Memory
 from .mm import MM
 from .openfile import File, number
 from .record import Call, Ref, call
+from .rmap import RmapRow, reclaim, rows
 from .sharing import HugetlbPmdSharing, Private
 from .tables import Tables
 from .task import Task
@@ -64,6 +66,8 @@ class Machine:
         self.tlbs = [TLB() for _ in range(cpus)]
         self.memory.shortage = self._shortage
         self.flush_sharers = True               # False: only the caller's TLB entries go
+        self.major = False                      # did the fault under way read a disk?
+        self.locked_folio: Folio | None = None  # of a fault that is under way: not to be reclaimed
         self.current_mm: MM | None = None       # of the task whose call this is
         self.count = dict.fromkeys(COUNTERS, 0)
         self.tasks: list[Task] = []             # the living, oldest first
@@ -208,12 +212,12 @@ class Machine:
         raise oserror(errno.ENOENT, f"{path!r} lies in no mounted filesystem; "
                       f"there is {', '.join(self.mounts)}")
 
-    def _new_inode(self, name: str, huge: bool = False) -> Inode:
+    def _new_inode(self, name: str, kind: type[Filesystem] = Filesystem) -> Inode:
         self.inodes += 1
-        mapping = Mapping(name, self.memory, self.geometry.entries if huge else 1)
-        pool = [self.huge_pages] if huge else []
-        return (HugeInode if huge else Inode)(
-            self.inodes, mapping, lambda gone: drop_cached_tables(self, gone), *pool)
+        mapping = kind.mapping_type(name, self.memory,
+                                    self.geometry.entries if kind.inode_type.huge else 1)
+        return kind.inode_type(self.inodes, mapping,
+                               lambda gone: drop_cached_tables(self, gone), self.huge_pages)
 
     def _opened(self, file: File) -> File:
         self.files.append(file)
@@ -223,8 +227,8 @@ class Machine:
         """The object behind a MAP_SHARED | MAP_ANONYMOUS mapping (shmem_zero_setup), or behind
         MAP_HUGETLB (hugetlb_file_setup)."""
         self.objects += not huge
-        inode = self._new_inode("/anon_hugepage (deleted)" if huge else f"shm{self.objects - 1}",
-                                huge)
+        inode = self._new_inode("/anon_hugepage (deleted)", Hugetlbfs) if huge else \
+            self._new_inode(f"shm{self.objects - 1}")
         inode.mapping.size = length
         file = File(self, inode, O_RDWR)
         inode.opens -= 1                # only its mappings keep it
@@ -232,8 +236,8 @@ class Machine:
 
     @call
     def mount(self, fstype: str, path: str, **options) -> None:
-        """mount(2) of "tmpfs" or "hugetlbfs"; ENODEV for what this kernel does not have."""
-        kinds = {kind.fstype: kind for kind in (Filesystem, Hugetlbfs)}
+        """mount(2) of "tmpfs", "ext4" or "hugetlbfs"; ENODEV for what this kernel does not have."""
+        kinds = {kind.fstype: kind for kind in (Filesystem, Ext4, Hugetlbfs)}
         if fstype not in kinds:
             raise oserror(errno.ENODEV, f"there is no filesystem {fstype!r}; "
                           f"there is {', '.join(kinds)}")
@@ -252,7 +256,7 @@ class Machine:
         number("flags", flags)
         fs.parent(rel)
         if flags & O_CREAT and rel not in fs.names:
-            inode = fs.names[rel] = self._new_inode(path, fs.fstype == "hugetlbfs")
+            inode = fs.names[rel] = self._new_inode(path, type(fs))
             inode.links = 1
         elif flags & O_CREAT and flags & O_EXCL:
             raise oserror(errno.EEXIST, f"{path} is there already")
@@ -345,7 +349,28 @@ class Machine:
 
     def _shortage(self) -> bool:
         """Memory is short: give back what can be had again later."""
-        return bool(shrink_tables(self))
+        return bool(shrink_tables(self) or reclaim(self, 1))
+
+    @call
+    def drop_caches(self) -> None:
+        """Forget the clean pages of disk files that nobody maps (/proc/sys/vm/drop_caches)."""
+        for inode in [i for fs in self.mounts.values() for i in fs.files()]:
+            for index, folio in sorted(inode.mapping.pages.items()):
+                if inode.mapping.on_disk and not folio.dirty and not folio.mapcount:
+                    inode.mapping.drop(index)
+
+    @call
+    def reclaim(self, pages: int) -> int:
+        """Take up to *pages* clean pages of disk files from whoever maps them; how many."""
+        if number("pages", pages) < 0:
+            raise ValueError(f"pages is not negative, but {pages} was given")
+        return reclaim(self, pages)
+
+    def rmap(self, pfn: int) -> tuple[tuple[RmapRow, ...], tuple[str, ...]]:
+        """(the mappings that reach frame *pfn*, what the walk had to visit)."""
+        if number("pfn", pfn) not in self.memory.folios:
+            raise ValueError(f"frame {pfn} holds no page")
+        return rows(self, self.memory.folios[pfn])
 
     # figures -------------------------------------------------------------------------------
     @property

@@ -93,7 +93,13 @@ class VMA:
         if not self.flags & VM_ACCESS_FLAGS:
             return PROTNONE | NX
         bits = P | US | (0 if self.flags & VM_EXEC else NX)
-        return bits | RW if self.shared and self.flags & VM_WRITE else bits
+        return bits | RW if self.shared and self.flags & VM_WRITE and not self.notify else bits
+
+    @property
+    def notify(self) -> bool:
+        """Must the first store to a clean page fault, so that its file learns of it
+        (vma_wants_writenotify)?"""
+        return self.file is not None and self.file.inode.mapping.on_disk
 
     def __str__(self) -> str:
         return f"[{self.start:#x}, {self.end:#x}) {self.perms} {self.backing}"

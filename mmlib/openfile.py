@@ -6,6 +6,7 @@ from .abi import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from .files import Inode, check_readable, check_writable, oserror
 from .hugetlb import NoHugePage
 from .record import Ref, call
+from .rmap import folio_mkclean
 from .unmap import truncate_pages
 
 
@@ -131,7 +132,13 @@ class File:
 
     @call
     def fsync(self) -> None:
-        """fsync(2): tmpfs has nowhere to write to."""
+        """fsync(2): dirty pages go to disk; they are clean then, and write-protected wherever they
+        are mapped, so that the next store is noticed.  Tmpfs has nowhere to write to."""
+        mapping = self.inode.mapping
+        for _, folio in sorted(mapping.pages.items()):
+            if mapping.on_disk and folio.dirty:
+                folio_mkclean(self.machine, folio)
+                mapping.write_back(folio)
 
     @call
     def ioctl(self, request: int, arg) -> None:

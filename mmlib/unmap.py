@@ -110,6 +110,8 @@ def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cow
 def truncate_pages(machine, mapping, first: int, last: int | None, even_cows: bool) -> None:
     """The pages first <= index < last leave every mapping and the page cache."""
     unmap_mapping_range(machine, mapping, first, last, even_cows)
+    if mapping.on_disk:
+        mapping.forget(first, last)
     gone = [i for i in sorted(mapping.pages) if i >= first and (last is None or i < last)]
     for index in gone:
         mapping.drop(index)

@@ -76,24 +76,18 @@ def shrink_tables(machine) -> int:
         freed += len(unused)
 
 
-def clear_cached_tables(machine, mapping, first: int, last: int | None, clear=lambda entry: 0,
-                        ) -> None:
-    """Change the entries of pages first <= index < last in every cached table of a file, in use
-    or not, for all its users at once; all of them must then be told.
-
-    *clear* gives the new entry for an old one; 0, the default, unmaps the page."""
+def clear_cached_tables(machine, mapping, first: int, last: int | None) -> None:
+    """Clear the entries of pages first <= index < last in every cached table of a file, in use
+    or not, for all its users at once; all of them must then be told."""
     tables, memory, pages = machine.tables, machine.memory, machine.geometry.entries
     for (_, level, base), table in list(mapping.tables.items()):
         if level != 1:
             continue
         end, changed = pages if last is None else min(max(last - base, 0), pages), False
         for index, entry in tables.present(table, max(first - base, 0), end):
-            new = clear(entry)
-            if new != entry:
-                tables.set(table, index, new)
-                changed = True
-                if not new:
-                    memory.put_folio(memory.folio(entry_pfn(entry)))
+            tables.set(table, index, 0)
+            memory.put_folio(memory.folio(entry_pfn(entry)))
+            changed = True
         if changed:
             flush_sharers(machine, mapping, table, base)
 
