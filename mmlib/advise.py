@@ -3,15 +3,31 @@
 import errno
 
 from . import abi
-from .fault import Guarded, PastEnd, faultin, next_table
+from .fault import next_table
 from .files import oserror
 from .geometry import GUARD, PRESENT, A, D, entry_pfn
-from .mm import (VM_DONTCOPY, VM_DONTDUMP, VM_HUGEPAGE, VM_HUGETLB, VM_LOCKED, VM_MAYWRITE,
-                 VM_NOHUGEPAGE, VM_NOSHARE, VM_RAND_READ, VM_READ, VM_SEQ_READ, VM_SHARED, VM_WIPEONFORK,
-                 VM_WRITE, anon_vma_prepare)
+from .populate import faultin
+from .signals import Guarded, PastEnd
 from .tlb import flush_range
 from .unmap import truncate_pages, zap_page_range
 from .unshare import put_table, unshare_edges, unshare_range
+from .vma import (
+    VM_DONTCOPY,
+    VM_DONTDUMP,
+    VM_HUGEPAGE,
+    VM_HUGETLB,
+    VM_LOCKED,
+    VM_MAYWRITE,
+    VM_NOHUGEPAGE,
+    VM_NOSHARE,
+    VM_RAND_READ,
+    VM_READ,
+    VM_SEQ_READ,
+    VM_SHARED,
+    VM_WIPEONFORK,
+    VM_WRITE,
+    anon_vma_prepare,
+)
 
 # Advice that only changes VMA flags: (the bits it clears, the bits it sets)
 FLAGS = {

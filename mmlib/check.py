@@ -7,8 +7,8 @@ from collections import Counter
 
 from .geometry import GUARD, NX, PROTNONE, PS, RW, US, D, P, entry_pfn
 from .memory import ZERO_PFN
-from .mm import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
 from .sharing import cache_key, shareable
+from .vma import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
 
 
 def validate(machine) -> None:

@@ -9,46 +9,14 @@ The functions have the names of those in Linux's mm/memory.c that they mirror, a
 doing things, which decides what a failed fault leaves behind.
 """
 
-from .geometry import GUARD, PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
+from .geometry import PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
 from .hugefault import hugetlb_fault
 from .hugetlb import NoHugePage
-from .memory import ZERO_PFN, Folio, OutOfMemory
-from .mm import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
+from .memory import ZERO_PFN, Folio
+from .signals import BusError, Guarded, PastEnd, Segfault
 from .tables import Ptdesc
 from .tlb import flush_range
-
-
-class Segfault(Exception):
-    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA) or "SEGV_ACCERR" (the VMA forbids it)."""
-
-    signal = "SIGSEGV"
-
-    def __init__(self, task, addr: int, access: str, code: str, reason: str):
-        super().__init__(f"{self.signal} ({code}): {reason}")
-        self.task, self.addr, self.access = task, addr, access
-        self.code, self.reason = code, reason
-
-
-class BusError(Segfault):
-    """SIGBUS; *code* is "BUS_ADRERR": the page lies beyond the end of the file."""
-
-    signal = "SIGBUS"
-
-
-class Killed(Exception):
-    """The OOM killer chose this task; every later call of it raises this again."""
-
-    def __init__(self, task, reason: str):
-        super().__init__(f"{task.name} was killed: {reason}")
-        self.task, self.reason = task, reason
-
-
-class PastEnd(Exception):
-    """The page of the file does not exist (VM_FAULT_SIGBUS)."""
-
-
-class Guarded(Exception):
-    """The entry is a guard marker (VM_FAULT_SIGSEGV)."""
+from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
 
 
 def page_fault(machine, task, addr: int, write: bool) -> None:
@@ -304,33 +272,3 @@ def file_page(machine, vma, addr: int) -> Folio:
         machine.major = mapping.on_disk
     machine.locked_folio = folio        # until the fault is over, as by the folio lock
     return folio
-
-
-def populate(machine, task, start: int, end: int) -> None:
-    """Fault in [start, end) as MAP_POPULATE and MAP_LOCKED do; where a page cannot be had, go on
-    quietly with the next VMA (mm_populate)."""
-    for vma in task.mm.vmas_in(start, end):
-        try:
-            faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
-                    bool(vma.flags & VM_WRITE) and not vma.shared)
-        except (PastEnd, Guarded, OutOfMemory):
-            continue
-
-
-def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
-    """Make every page of [start, end) fit for a store (*write*) or a load, upwards.
-
-    These faults count as minor faults of *task*, though no exception was taken.  Raises PastEnd,
-    Guarded or OutOfMemory at the first page that cannot be had (populate_vma_page_range)."""
-    mm, pages, before = task.mm, 0, task.minor_faults + task.major_faults
-    try:
-        if not vma.flags & VM_ACCESS_FLAGS:
-            raise PastEnd
-        size = machine.geometry.huge_size if vma.huge else machine.geometry.page_size
-        for addr in range(start, end, size):
-            entry = machine.tables.lookup(mm.pgd, addr)[2]
-            if not entry & PRESENT or write and not entry & RW:
-                account(machine, task, vma, addr, write)
-            pages += 1
-    finally:
-        machine.emit("populate", pages, task.minor_faults + task.major_faults - before)

@@ -1,8 +1,9 @@
 """fork: what is copied, and what is left to faults."""
 
 from .geometry import PRESENT, RW, A, entry_pfn
-from .mm import MM, VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
+from .mm import MM
 from .tlb import flush_range
+from .vma import VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
 
 
 def dup_mmap(machine, parent: MM, child: MM) -> None:

@@ -7,10 +7,10 @@ other table: that is where it may turn out to be another mapper's.
 from .geometry import PFN_SHIFT, PS, RW, A, D, entry_pfn
 from .hugetlb import NoHugePage
 from .memory import Folio
-from .mm import VM_MAYSHARE, VMA, anon_vma_prepare
 from .tables import Ptdesc
 from .tlb import flush_range
 from .unmap import zap_page_range
+from .vma import VM_MAYSHARE, VMA, anon_vma_prepare
 
 
 def hugetlb_fault(machine, mm, vma: VMA, addr: int, write: bool, pmd: Ptdesc) -> None:

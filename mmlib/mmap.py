@@ -2,17 +2,47 @@
 
 import errno
 
-from .abi import (LEGACY_MAP_MASK, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_HUGETLB, MAP_LOCKED,
-                  MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, O_ACCMODE,
-                  MS_ASYNC, MS_INVALIDATE, MS_SYNC, O_RDONLY, O_RDWR, O_WRONLY)
-from .fault import Guarded, PastEnd, faultin
+from .abi import (
+    LEGACY_MAP_MASK,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
+    MS_ASYNC,
+    MS_INVALIDATE,
+    MS_SYNC,
+    O_ACCMODE,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+)
 from .files import oserror
 from .geometry import PRESENT
 from .hugetlb import reserve
-from .mm import (VM_ACCOUNT, VM_DONTEXPAND, VM_HUGETLB, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE,
-                 VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
+from .populate import faultin
+from .signals import Guarded, PastEnd
 from .unmap import do_munmap
 from .unshare import unshare_edges
+from .vma import (
+    VM_ACCOUNT,
+    VM_DONTEXPAND,
+    VM_HUGETLB,
+    VM_LOCKED,
+    VM_MAYEXEC,
+    VM_MAYREAD,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_WRITE,
+    VMA,
+)
 
 MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 
@@ -50,9 +80,9 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
     elif vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
         vm_flags |= VM_ACCOUNT
     if huge and anonymous:
-        file, offset = machine.anonymous_object(length, huge=True), 0
+        file, offset = machine.anonymous_object(length, True), 0
     elif vm_flags & VM_MAYSHARE and anonymous:
-        file, offset = machine.anonymous_object(length), 0
+        file, offset = machine.anonymous_object(length, False), 0
     elif anonymous:
         file, offset = None, start
     new = VMA(mm, start, start + length, vm_flags, offset >> geometry.page_shift, file)

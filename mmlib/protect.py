@@ -4,9 +4,9 @@ import errno
 
 from .files import oserror
 from .geometry import NX, PRESENT, PROTNONE, RW, US, D, P, entry_pfn
-from .mm import (VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
 from .tlb import flush_range
 from .unshare import unshare_range
+from .vma import VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA
 
 PROT_BITS = P | RW | US | NX | PROTNONE
 

@@ -28,7 +28,7 @@ class RmapRow(NamedTuple):
 
 
 class Mappers(NamedTuple):
-    """*entries*: (table, index) -> the (mm, address) that reach it; *visited*: what was looked at."""
+    """*entries*: (table, index) -> the (mm, address) that reach it; *visited*: what was seen."""
 
     entries: dict[tuple[Ptdesc, int], list]
     visited: tuple[str, ...]

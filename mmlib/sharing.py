@@ -9,9 +9,17 @@ Linux decides by the kind of file: hugetlb files share PMD tables (mm/hugetlb.c)
 `HugetlbPmdSharing` is therefore what Linux does.
 """
 
-from .mm import (VM_ACCESS_FLAGS, VM_EXEC, VM_LOCKED, VM_MAYSHARE, VM_NOSHARE, VM_TRACKED, VM_WRITE,
-                 VMA)
 from .tables import Ptdesc
+from .vma import (
+    VM_ACCESS_FLAGS,
+    VM_EXEC,
+    VM_LOCKED,
+    VM_MAYSHARE,
+    VM_NOSHARE,
+    VM_TRACKED,
+    VM_WRITE,
+    VMA,
+)
 
 LEVELS = {"pte": 1, "pmd": 2}
 

@@ -16,7 +16,7 @@ fault path changing.  This store is the simple one: a table is a dict of its non
 
 from collections.abc import Iterator
 
-from .geometry import A, D, P, PFN_SHIFT, PS, RW, TABLE, Geometry, entry_pfn
+from .geometry import PFN_SHIFT, PS, RW, TABLE, A, D, Geometry, P, entry_pfn
 from .memory import Memory
 from .trace import TableState
 
@@ -143,7 +143,8 @@ class Tables:
                     children.append((addr, child))
             stack += reversed(children)
 
-    def links(self, root: Ptdesc, start: int, end: int) -> Iterator[tuple[int, Ptdesc, int, Ptdesc]]:
+    def links(self, root: Ptdesc, start: int, end: int,
+              ) -> Iterator[tuple[int, Ptdesc, int, Ptdesc]]:
         """(address, parent, index, table) of every table below *root* that meets [start, end),
         parents before children."""
         stack = [(0, root)]
