@@ -3,14 +3,31 @@
 import errno
 
 from . import abi
-from .fault import Guarded, PastEnd, faultin, next_table
+from .fault import next_table
 from .files import oserror
 from .geometry import GUARD, PRESENT, A, D, entry_pfn
-from .mm import (VM_DONTCOPY, VM_DONTDUMP, VM_HUGEPAGE, VM_HUGETLB, VM_LOCKED, VM_MAYWRITE,
-                 VM_NOHUGEPAGE, VM_RAND_READ, VM_READ, VM_SEQ_READ, VM_SHARED, VM_WIPEONFORK,
-                 VM_WRITE, anon_vma_prepare)
+from .populate import faultin
+from .signals import Guarded, PastEnd
 from .tlb import flush_range
-from .unmap import put_table, truncate_pages, zap_page_range
+from .unmap import truncate_pages, zap_page_range
+from .unshare import put_table, unshare_edges, unshare_range
+from .vma import (
+    VM_DONTCOPY,
+    VM_DONTDUMP,
+    VM_HUGEPAGE,
+    VM_HUGETLB,
+    VM_LOCKED,
+    VM_MAYWRITE,
+    VM_NOHUGEPAGE,
+    VM_NOSHARE,
+    VM_RAND_READ,
+    VM_READ,
+    VM_SEQ_READ,
+    VM_SHARED,
+    VM_WIPEONFORK,
+    VM_WRITE,
+    anon_vma_prepare,
+)
 
 # Advice that only changes VMA flags: (the bits it clears, the bits it sets)
 FLAGS = {
@@ -20,6 +37,7 @@ FLAGS = {
     abi.MADV_DONTFORK: (0, VM_DONTCOPY), abi.MADV_DOFORK: (VM_DONTCOPY, 0),
     abi.MADV_WIPEONFORK: (0, VM_WIPEONFORK), abi.MADV_KEEPONFORK: (VM_WIPEONFORK, 0),
     abi.MADV_DONTDUMP: (0, VM_DONTDUMP), abi.MADV_DODUMP: (VM_DONTDUMP, 0),
+    abi.MADV_NOSHARE_TABLES: (0, VM_NOSHARE), abi.MADV_SHARE_TABLES: (VM_NOSHARE, 0),
     abi.MADV_HUGEPAGE: (VM_NOHUGEPAGE, VM_HUGEPAGE),
     abi.MADV_NOHUGEPAGE: (VM_HUGEPAGE, VM_NOHUGEPAGE),
 }
@@ -42,7 +60,7 @@ def do_madvise(machine, task, start: int, end: int, advice: int) -> None:
         if advice in ACTIONS:
             ACTIONS[advice](machine, mm, vma, low, high)
         elif advice in FLAGS:
-            change_flags(mm, vma, low, high, advice)
+            change_flags(machine, mm, vma, low, high, advice)
         elif advice != abi.MADV_WILLNEED and vma.flags & (VM_LOCKED | VM_HUGETLB):
             raise oserror(errno.EINVAL, f"{vma} is not on the LRU lists")
         at = high
@@ -50,14 +68,18 @@ def do_madvise(machine, task, start: int, end: int, advice: int) -> None:
         raise oserror(errno.ENOMEM, "a part of the range is not mapped")
 
 
-def change_flags(mm, vma, start: int, end: int, advice: int) -> None:
+def change_flags(machine, mm, vma, start: int, end: int, advice: int) -> None:
     """MADV_DONTFORK and its kin: VMA flags, splitting and merging as mprotect does."""
     if advice == abi.MADV_WIPEONFORK and (vma.file or vma.flags & VM_SHARED):
         raise oserror(errno.EINVAL, f"{vma} is not private anonymous memory")
     clear, add = FLAGS[advice]
     flags = vma.flags & ~clear | add
-    if flags != vma.flags:
-        mm.modify(vma, start, end, flags)
+    if flags == vma.flags:
+        return
+    if advice == abi.MADV_NOSHARE_TABLES:
+        unshare_range(machine, mm, start, end)
+    unshare_edges(machine, mm, start, end)
+    mm.modify(vma, start, end, flags)
 
 
 def populate_range(machine, task, start: int, end: int, write: bool) -> None:
@@ -89,6 +111,12 @@ def dontneed(machine, mm, vma, start: int, end: int) -> None:
 
 def dontneed_locked(machine, mm, vma, start: int, end: int) -> None:
     """MADV_DONTNEED that does not mind mlock."""
+    if vma.huge:                        # whole huge pages only, no more than was asked for
+        huge = machine.geometry.huge_size
+        if start % huge:
+            raise oserror(errno.EINVAL, f"{start:#x} lies inside a huge page of {vma}")
+        end -= end % huge
+    unshare_range(machine, mm, start, end)
     zap_page_range(machine, mm, start, end)
     span = machine.geometry.span(1)
     for addr, parent, index, table in list(machine.tables.links(mm.pgd, start, end)):
@@ -127,6 +155,7 @@ def guard_install(machine, mm, vma, start: int, end: int) -> None:
     The VMA gets an anon_vma, so that fork copies the markers (madvise_guard_install)."""
     if vma.flags & (VM_LOCKED | VM_HUGETLB):
         raise oserror(errno.EINVAL, f"{vma} cannot hold guard regions")
+    unshare_range(machine, mm, vma.start, vma.end)
     anon_vma_prepare(vma)
     zap_page_range(machine, mm, start, end)
     for addr in range(start, end, machine.geometry.page_size):

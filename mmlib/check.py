@@ -7,7 +7,8 @@ from collections import Counter
 
 from .geometry import GUARD, NX, PROTNONE, PS, RW, US, D, P, entry_pfn
 from .memory import ZERO_PFN
-from .mm import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
+from .sharing import cache_key, shareable
+from .vma import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
 
 
 def validate(machine) -> None:
@@ -17,13 +18,11 @@ def validate(machine) -> None:
     >>> validate(Machine(TINY))
     """
     mms = list({task.mm: None for task in machine.tasks})
-    users, maps = Counter(), Counter()
     for mm in mms:
         check_vmas(machine, mm)
-        check_tables(machine, mm, users, maps)
+        check_tables(machine, mm)
         assert mm.users == sum(t.mm is mm for t in machine.tasks), (mm.name, "mm_users")
-    check_table_users(machine, mms, users)
-    check_folios(machine, maps)
+    check_folios(machine, check_counts(machine, mms))
     check_files(machine, mms)
     check_tlbs(machine)
 
@@ -39,21 +38,27 @@ def check_vmas(machine, mm) -> None:
         last = vma.end
 
 
-def check_tables(machine, mm, users: Counter, maps: Counter) -> None:
-    """Every table has a VMA in its span; every entry obeys its VMA; counts are right."""
-    tables, limit, seen = machine.tables, machine.geometry.task_size, 0
+def check_tables(machine, mm) -> None:
+    """Every table has a VMA in its span, a cached one the right VMA; entries obey their VMA."""
+    tables, limit, own = machine.tables, machine.geometry.task_size, 0
     for addr, parent, index, table in tables.links(mm.pgd, 0, limit):
         where = (mm.name, hex(addr), table)
         assert table.level == parent.level - 1, where
         assert tables.get(parent, index) & (P | RW | US | PS | NX) == P | RW | US, where
         assert mm.vmas_in(addr, addr + machine.geometry.span(table.level)), where
-        users[table.pfn] += 1
-        seen += 1
-    assert seen == mm.nr_tables, (mm.name, seen, mm.nr_tables)
-    for addr, table, _, entry in tables.leaves(mm.pgd, 0, limit):
+        assert parent.home is None or table.home is not None, (where, "private below a shared one")
+        if table.home is not None or table.users > 1:
+            vma = mm.find_vma(addr)
+            assert vma is not None and shareable(vma, addr, table.level), where
+        if table.home is not None:
+            mapping, key = table.home
+            assert vma.file.inode.mapping is mapping, where
+            assert cache_key(vma, addr, table.level) == key, where
+        own += parent.home is None
+    assert own == mm.nr_tables, (mm.name, own, mm.nr_tables)
+    for addr, _, _, entry in tables.leaves(mm.pgd, 0, limit):
         if entry != GUARD:
             check_entry(machine, mm, addr, entry)
-            maps[entry_pfn(entry)] += 1
 
 
 def check_entry(machine, mm, addr: int, entry: int) -> None:
@@ -73,13 +78,22 @@ def check_entry(machine, mm, addr: int, entry: int) -> None:
         assert folio.mapping is None or not entry & D, where
 
 
-def check_table_users(machine, mms, users: Counter) -> None:
-    """Every table is reached as often as it says, and none is lost."""
-    roots = {mm.pgd.pfn for mm in mms}
+def check_counts(machine, mms) -> Counter:
+    """Every table is pointed to as often as it says, and none is lost; how often each frame is
+    mapped, an entry of a shared table counting once."""
+    users, maps, roots = Counter(), Counter(), {mm.pgd for mm in mms}
+    for table in machine.tables.by_pfn.values():
+        for index, entry in machine.tables.present(table):
+            if machine.tables.child(table, index) is not None:
+                users[entry_pfn(entry)] += 1
+            elif entry != GUARD:
+                maps[entry_pfn(entry)] += 1
     for pfn, table in machine.tables.by_pfn.items():
         assert table.users == users[pfn], (table, table.users, users[pfn])
-        assert table.users or pfn in roots, (table, "is lost")
+        assert table.users or table in roots or table.home, (table, "is lost")
+        assert table.home is None or table.home[0].tables[table.home[1]] is table, table
         assert pfn not in machine.memory.folios, (table, "is a table and a page")
+    return maps
 
 
 def check_folios(machine, maps: Counter) -> None:
@@ -91,7 +105,11 @@ def check_folios(machine, maps: Counter) -> None:
         assert not folio.exclusive or folio.anon and folio.mapcount == 1, (pfn, "exclusive")
     assert memory.zero.mapcount == maps[ZERO_PFN] and memory.zero.data is None
     assert set(maps) <= set(memory.folios) | {ZERO_PFN}
-    assert memory.used == len(memory.folios) + len(machine.tables.by_pfn), memory.used
+    pool = machine.huge_pages
+    huge = sum(folio.pool is not None for folio in memory.folios.values())
+    assert huge + pool.free == pool.total and pool.reserved <= pool.free, (huge, pool.free)
+    small = len(memory.folios) - huge + len(machine.tables.by_pfn)
+    assert memory.used == small + pool.total * pool.frames, memory.used
     assert memory.frames is None or memory.used <= memory.frames
 
 
@@ -108,6 +126,7 @@ def check_files(machine, mms) -> None:
         opens = sum(f.inode is inode and not f.closed for f in machine.files)
         assert inode.opens == opens + len(mapping.i_mmap), (inode.name, inode.opens)
         for index, folio in mapping.pages.items():
+            assert index % mapping.step == 0, (inode.name, index)
             assert folio.mapping is mapping and folio.index == index, (inode.name, index)
             assert machine.memory.folios[folio.pfn] is folio, (inode.name, index)
 

@@ -11,7 +11,7 @@ import random
 import struct
 from pathlib import Path
 
-from .geometry import NX, P, PRESENT, entry_pfn
+from .geometry import NX, PRESENT, P, entry_pfn
 from .memory import ZERO_PFN
 from .tables import writable
 

@@ -9,44 +9,14 @@ The functions have the names of those in Linux's mm/memory.c that they mirror, a
 doing things, which decides what a failed fault leaves behind.
 """
 
-from .geometry import GUARD, PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
-from .mm import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
-from .memory import ZERO_PFN, Folio, OutOfMemory
+from .geometry import PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
+from .hugefault import hugetlb_fault
+from .hugetlb import NoHugePage
+from .memory import ZERO_PFN, Folio
+from .signals import BusError, Guarded, PastEnd, Segfault
 from .tables import Ptdesc
 from .tlb import flush_range
-
-
-class Segfault(Exception):
-    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA) or "SEGV_ACCERR" (the VMA forbids it)."""
-
-    signal = "SIGSEGV"
-
-    def __init__(self, task, addr: int, access: str, code: str, reason: str):
-        super().__init__(f"{self.signal} ({code}): {reason}")
-        self.task, self.addr, self.access = task, addr, access
-        self.code, self.reason = code, reason
-
-
-class BusError(Segfault):
-    """SIGBUS; *code* is "BUS_ADRERR": the page lies beyond the end of the file."""
-
-    signal = "SIGBUS"
-
-
-class Killed(Exception):
-    """The OOM killer chose this task; every later call of it raises this again."""
-
-    def __init__(self, task, reason: str):
-        super().__init__(f"{task.name} was killed: {reason}")
-        self.task, self.reason = task, reason
-
-
-class PastEnd(Exception):
-    """The page of the file does not exist (VM_FAULT_SIGBUS)."""
-
-
-class Guarded(Exception):
-    """The entry is a guard marker (VM_FAULT_SIGSEGV)."""
+from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
 
 
 def page_fault(machine, task, addr: int, write: bool) -> None:
@@ -65,14 +35,30 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
         raise Segfault(task, addr, access, "SEGV_ACCERR",
                        f"{addr:#x} is mapped {vma.perms}, which forbids a {access}")
     try:
-        handle_mm_fault(machine, task.mm, vma, addr, write)
+        account(machine, task, vma, addr, write)
     except Guarded:
         raise Segfault(task, addr, access, "SEGV_MAPERR",
                        f"{addr:#x} lies in a guard region") from None
     except PastEnd:
         raise BusError(task, addr, access, "BUS_ADRERR", f"{addr:#x} lies beyond the last page "
                        f"of {vma.backing} ({vma.file.inode.mapping.size} bytes)") from None
-    task.minor_faults += 1
+    except NoHugePage:
+        raise BusError(task, addr, access, "BUS_ADRERR", f"no huge page is left for {addr:#x}, "
+                       "and none was reserved") from None
+
+
+def account(machine, task, vma: VMA, addr: int, write: bool) -> None:
+    """Handle the fault and bill it to *task*, unless it fails: major if a disk was read, else
+    minor (mm_account_fault)."""
+    machine.major = False
+    try:
+        handle_mm_fault(machine, task.mm, vma, addr, write)
+    finally:
+        machine.locked_folio = None
+    if machine.major:
+        task.major_faults += 1
+    else:
+        task.minor_faults += 1
 
 
 def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
@@ -82,7 +68,12 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
     table = mm.pgd
     for level in range(geometry.levels - 1, 1, -1):
         table = next_table(machine, mm, vma, addr, table, level)
-    pte_table = tables.child(table, geometry.index(addr, 2))
+    if vma.huge:
+        if not vma.file.inode.mapping.find(vma.index(addr)):
+            check_end(vma, addr)
+        hugetlb_fault(machine, mm, vma, addr, write, table)
+        return
+    pte_table = next_table(machine, mm, vma, addr, table, 1, fresh=False)
     entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
     if entry and not entry & PRESENT:
         raise Guarded
@@ -100,27 +91,34 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
         do_shared_fault(machine, mm, vma, addr, table)
 
 
-def next_table(machine, mm, vma: VMA, addr: int, table: Ptdesc, level: int) -> Ptdesc:
-    """The table of *level* below *table* on the way to *addr*, made if it is missing."""
+def next_table(machine, mm, vma: VMA, addr: int, table: Ptdesc, level: int,
+               fresh: bool = True) -> Ptdesc | None:
+    """The table of *level* below *table* on the way to *addr*, had from get_table if missing."""
     index = machine.geometry.index(addr, level + 1)
     child = machine.tables.child(table, index)
     if child is None:
         span = machine.geometry.span(level)
-        child = get_table(machine, mm, vma, addr // span * span, level)
-        machine.tables.link(table, index, child)
-        mm.nr_tables += 1
+        child = get_table(machine, mm, vma, addr // span * span, level, table, fresh)
+        if child is not None:
+            machine.tables.link(table, index, child)
+            mm.nr_tables += table.home is None      # else the file has one more, not this mm
     return child
 
 
-def get_table(machine, mm, vma: VMA, base: int, level: int) -> Ptdesc:
+def get_table(machine, mm, vma: VMA, base: int, level: int, parent: Ptdesc,
+              fresh: bool) -> Ptdesc | None:
     """The table of *level* for the range at *base*: a shared one if the policy has it, else a
-    fresh one.  The only place where table sharing is decided.  Raises OutOfMemory."""
+    fresh one, or None without *fresh*.  The only place where table sharing is decided.
+
+    What hangs below a shared table is shared with it.  Raises OutOfMemory."""
     policy, name = machine.sharing, machine.geometry.level_name(level)
-    may_share = level in policy.levels
+    may_share = parent.home is not None or policy.may_share(vma, base, level)
     table = policy.find(vma, base, level) if may_share else None
     if table is not None:
         machine.emit("share", name, table.pfn, mm.name)
         return table
+    if not fresh:
+        return None
     table = machine.tables.alloc(level, mm.name)
     machine.emit("table", name, table.pfn, mm.name)
     if may_share:
@@ -214,6 +212,7 @@ def do_cow_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
 def do_shared_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     """A store to a shared mapping: the file's own page, writable."""
     folio = file_page(machine, vma, addr)
+    folio.dirty = vma.notify            # page_mkwrite
     set_pte(machine, mm, vma, addr, pmd, folio, RW | D)
 
 
@@ -225,6 +224,7 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
     index, memory = machine.geometry.index(addr, 1), machine.memory
     old = memory.folio(entry_pfn(entry))
     if vma.shared:
+        old.dirty = vma.notify          # page_mkwrite
         machine.emit("make_writable", addr, old.pfn)
     elif old.anon and (old.exclusive or old.mapcount == 1):
         old.exclusive = True
@@ -232,6 +232,9 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
     else:
         anon_vma_prepare(vma)
         new = memory.alloc_folio()
+        if machine.tables.get(table, index) != entry:
+            memory.free_folio(new)      # reclaim took the old page meanwhile: fault again
+            return
         memory.copy(old, new)
         new.exclusive, new.mapcount = True, 1
         machine.count["copies"] += 1
@@ -247,48 +250,25 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
             machine.emit("free_page", old.pfn)
 
 
+def check_end(vma: VMA, addr: int) -> None:
+    """Raises PastEnd if *addr* lies beyond the last page of the file."""
+    if vma.index(addr) >= vma.file.inode.mapping.page_count:
+        raise PastEnd
+
+
 def file_page(machine, vma, addr: int) -> Folio:
     """The page of the file behind *addr*, from the cache or made (__do_fault).
 
     Raises PastEnd beyond the end of the file."""
     mapping, index = vma.file.inode.mapping, vma.index(addr)
-    if index >= mapping.page_count:
-        raise PastEnd
+    check_end(vma, addr)
     folio = mapping.find(index)
     if folio is not None:
         machine.emit("cache_hit", mapping.name, index, folio.pfn)
-        return folio
-    folio = mapping.get(index)
-    machine.count["cache_fills"] += 1
-    machine.emit("cache_fill", mapping.name, index, folio.pfn)
+    else:
+        folio = mapping.get(index)
+        machine.count["cache_fills"] += 1
+        machine.emit("cache_fill", mapping.name, index, folio.pfn)
+        machine.major = mapping.on_disk
+    machine.locked_folio = folio        # until the fault is over, as by the folio lock
     return folio
-
-
-def populate(machine, task, start: int, end: int) -> None:
-    """Fault in [start, end) as MAP_POPULATE and MAP_LOCKED do; where a page cannot be had, go on
-    quietly with the next VMA (mm_populate)."""
-    for vma in task.mm.vmas_in(start, end):
-        try:
-            faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
-                    bool(vma.flags & VM_WRITE) and not vma.shared)
-        except (PastEnd, Guarded, OutOfMemory):
-            continue
-
-
-def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
-    """Make every page of [start, end) fit for a store (*write*) or a load, upwards.
-
-    These faults count as minor faults of *task*, though no exception was taken.  Raises PastEnd,
-    Guarded or OutOfMemory at the first page that cannot be had (populate_vma_page_range)."""
-    mm, pages, before = task.mm, 0, task.minor_faults
-    try:
-        if not vma.flags & VM_ACCESS_FLAGS:
-            raise PastEnd
-        for addr in range(start, end, machine.geometry.page_size):
-            entry = machine.tables.lookup(mm.pgd, addr)[2]
-            if not entry & PRESENT or write and not entry & RW:
-                handle_mm_fault(machine, mm, vma, addr, write)
-                task.minor_faults += 1
-            pages += 1
-    finally:
-        machine.emit("populate", pages, task.minor_faults - before)

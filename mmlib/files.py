@@ -17,10 +17,14 @@ class Mapping:
     *i_mmap* holds every VMA that maps the file (a dict without values keeps their order).
     """
 
-    def __init__(self, name: str, memory: Memory):
+    on_disk = False                     # a disk holds the pages as well
+
+    def __init__(self, name: str, memory: Memory, step: int = 1):
         self.name, self.memory = name, memory
+        self.step = step                    # frames a page: more than 1 for huge pages
         self.pages: dict[int, Folio] = {}
         self.i_mmap: dict = {}
+        self.tables: dict = {}              # cached page tables (sharing.cache_key)
         self.size = 0                       # bytes (i_size)
 
     @property
@@ -30,7 +34,7 @@ class Mapping:
 
     def find(self, index: int) -> Folio | None:
         """The cached page, if there is one (filemap_get_folio)."""
-        return self.pages.get(index)
+        return self.pages.get(index - index % self.step)
 
     def get(self, index: int) -> Folio:
         """The cached page, made and zeroed if it was a hole (shmem_get_folio).
@@ -50,10 +54,10 @@ class Mapping:
 
     # contents by byte, as read(2) and write(2) see them -------------------------------------
     def read(self, offset: int, n: int) -> bytes:
-        size, out = self.memory.page_size, []
+        size, out = self.memory.page_size * self.step, []
         end = min(offset + n, self.size)
         while offset < end:
-            index, within = divmod(offset, size)
+            index, within = offset // size * self.step, offset % size
             take, folio = min(size - within, end - offset), self.find(index)
             out.append(self.memory.read(folio, within, take) if folio else bytes(take))
             offset += take
@@ -78,12 +82,15 @@ class Mapping:
 class Inode:
     """A file of tmpfs: its pages are its only copy, so they stay until the last user is gone.
 
-    *links* counts names, *opens* open file descriptions and mappings.  *ino* is its number.
+    *links* counts names, *opens* open file descriptions and mappings, *ino* is its number.
+    *evict* is called with the mapping when nobody can reach the file any more.
     """
 
-    def __init__(self, ino: int, name: str, memory: Memory):
+    huge = False                        # its pages are huge pages
+
+    def __init__(self, ino: int, mapping: Mapping, evict, pool=None):
         self.ino, self.links, self.opens = ino, 0, 0
-        self.mapping = Mapping(name, memory)
+        self.mapping, self._evict = mapping, evict
 
     @property
     def name(self) -> str:
@@ -92,6 +99,7 @@ class Inode:
     def put(self) -> None:
         """When no name, no open file and no mapping is left, the pages go (shmem_evict_inode)."""
         if self.links == 0 and self.opens == 0:
+            self._evict(self.mapping)           # page tables that are kept with the file go first
             for index in list(self.mapping.pages):
                 self.mapping.drop(index)
 
@@ -100,6 +108,7 @@ class Filesystem:
     """A mounted tmpfs: a tree of names.  Paths here are relative to the mount, without "/"."""
 
     fstype = "tmpfs"
+    inode_type, mapping_type = Inode, Mapping
 
     def __init__(self, path: str):
         self.path = path

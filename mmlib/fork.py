@@ -1,17 +1,19 @@
 """fork: what is copied, and what is left to faults."""
 
 from .geometry import PRESENT, RW, A, entry_pfn
-from .mm import MM, VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
+from .mm import MM
 from .tlb import flush_range
+from .vma import VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
 
 
 def dup_mmap(machine, parent: MM, child: MM) -> None:
     """Give *child*, an empty mm, the VMAs of *parent* and the entries that it could not fault in
     again.  On OutOfMemory the child is left for the caller to take down."""
+    child.share_tables = parent.share_tables
     for vma in list(parent.vmas):
         if vma.flags & VM_DONTCOPY:
             continue
-        copy = vma.copy(mm=child, flags=vma.flags & ~VM_LOCKED)
+        copy = vma.copy(mm=child, flags=vma.flags & ~VM_LOCKED, promised=None)
         if vma.flags & VM_WIPEONFORK:
             copy.anon_vma, copy.chain = None, ()
         elif vma.anon_vma:

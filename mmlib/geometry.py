@@ -93,6 +93,11 @@ class Geometry:
         """Bytes that a whole table of *level* maps."""
         return 1 << self.page_shift + self.bits * level
 
+    @property
+    def huge_size(self) -> int:
+        """Bytes of a huge page: what one PMD entry maps."""
+        return self.entry_span(2)
+
     def index(self, addr: int, level: int) -> int:
         """The entry of a table of *level* that translates *addr* (the kernel's pte_index etc.)."""
         return addr >> self.page_shift + self.bits * (level - 1) & (1 << self.bits) - 1

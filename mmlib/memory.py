@@ -34,13 +34,15 @@ class Folio:
     *mapping* and *index* say which page of which file it is; an anonymous page has none.
     *mapcount* is the number of page-table entries that map it.  *exclusive* is the kernel's
     PageAnonExclusive: only one mm can reach this anonymous page, so it may be made writable
-    without asking.  *data* is None for a page full of zeros.
+    without asking.  *data* is None for a page full of zeros.  A huge page belongs to a *pool*;
+    *dirty* means that a disk has an older version.
     """
 
-    __slots__ = ("pfn", "birth", "mapping", "index", "mapcount", "exclusive", "data", "_state")
+    __slots__ = ("pfn", "birth", "mapping", "index", "mapcount", "exclusive", "data", "pool",
+                 "dirty", "_state")
 
-    def __init__(self, pfn: int, birth: int, mapping, index: int):
-        self.pfn, self.birth = pfn, birth
+    def __init__(self, pfn: int, birth: int, mapping, index: int, pool=None):
+        self.pfn, self.birth, self.pool, self.dirty = pfn, birth, pool, False
         self.mapping, self.index = mapping, index
         self.mapcount, self.exclusive = 0, False
         self.data: bytearray | None = None
@@ -78,6 +80,7 @@ class Memory:
         self.shortage: Callable[[], bool] | None = None
         self._free: list[int] = []
         self._next = ZERO_PFN + 1
+        self._block = range(0)          # frames that belong to the huge page pool
 
     def alloc_frame(self) -> tuple[int, int]:
         """(pfn, birth) of a free frame, the lowest; raises OutOfMemory."""
@@ -88,8 +91,18 @@ class Memory:
         self.births += 1
         if self._free:
             return heapq.heappop(self._free), self.births
+        if self._next in self._block:
+            self._next = self._block.stop
         self._next += 1
         return self._next - 1, self.births
+
+    def reserve_block(self, frames: int, count: int) -> list[int]:
+        """Take *count* huge pages of *frames* frames each away for ever; their first frames.
+
+        They are aligned to their size, as a huge entry demands."""
+        self._block = range(frames, frames + frames * count)
+        self.used += frames * count
+        return list(self._block[::frames])
 
     def free_frame(self, pfn: int) -> None:
         self.used -= 1
@@ -104,7 +117,10 @@ class Memory:
     def free_folio(self, folio: Folio) -> None:
         assert folio.mapcount == 0 and self.folios[folio.pfn] is folio, folio.pfn
         del self.folios[folio.pfn]
-        self.free_frame(folio.pfn)
+        if folio.pool:
+            folio.pool.release(folio)
+        else:
+            self.free_frame(folio.pfn)
 
     def folio(self, pfn: int) -> Folio:
         """The page in frame *pfn*; the zero page too."""
@@ -126,7 +142,7 @@ class Memory:
         if folio.data is None:
             if not any(data):
                 return
-            folio.data = bytearray(self.page_size)
+            folio.data = bytearray(self.page_size * (folio.pool.frames if folio.pool else 1))
         folio.data[offset:offset + len(data)] = data
 
     def copy(self, old: Folio, new: Folio) -> None:

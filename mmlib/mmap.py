@@ -2,15 +2,47 @@
 
 import errno
 
-from .abi import (LEGACY_MAP_MASK, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_LOCKED,
-                  MAP_NORESERVE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, O_ACCMODE,
-                  MS_ASYNC, MS_INVALIDATE, MS_SYNC, O_RDONLY, O_RDWR, O_WRONLY)
-from .fault import Guarded, PastEnd, faultin
+from .abi import (
+    LEGACY_MAP_MASK,
+    MAP_ANONYMOUS,
+    MAP_FIXED,
+    MAP_FIXED_NOREPLACE,
+    MAP_HUGETLB,
+    MAP_LOCKED,
+    MAP_NORESERVE,
+    MAP_PRIVATE,
+    MAP_SHARED,
+    MAP_SHARED_VALIDATE,
+    MAP_TYPE,
+    MS_ASYNC,
+    MS_INVALIDATE,
+    MS_SYNC,
+    O_ACCMODE,
+    O_RDONLY,
+    O_RDWR,
+    O_WRONLY,
+)
 from .files import oserror
 from .geometry import PRESENT
-from .mm import (VM_ACCOUNT, VM_LOCKED, VM_MAYEXEC, VM_MAYREAD, VM_MAYSHARE, VM_MAYWRITE,
-                 VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
+from .hugetlb import reserve
+from .populate import faultin
+from .signals import Guarded, PastEnd
 from .unmap import do_munmap
+from .unshare import unshare_edges
+from .vma import (
+    VM_ACCOUNT,
+    VM_DONTEXPAND,
+    VM_HUGETLB,
+    VM_LOCKED,
+    VM_MAYEXEC,
+    VM_MAYREAD,
+    VM_MAYSHARE,
+    VM_MAYWRITE,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_WRITE,
+    VMA,
+)
 
 MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 
@@ -29,26 +61,42 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
     if offset + length >= 1 << 63:
         raise oserror(errno.EOVERFLOW, f"offset {offset:#x} + length {length:#x} is no file offset")
     length = geometry.page_align(length)
-    start = choose_address(machine, mm, addr, length, flags)
+    huge = bool(flags & MAP_HUGETLB) if anonymous else file.inode.huge
+    if huge:
+        length = -(-length // geometry.huge_size) * geometry.huge_size
+        if not anonymous and offset % geometry.huge_size:
+            raise oserror(errno.EINVAL, f"offset {offset:#x} lies inside a huge page")
+    elif flags & MAP_HUGETLB:
+        raise oserror(errno.EINVAL, f"{file.name} has no huge pages")
+    start = choose_address(machine, mm, addr, length, flags,
+                           geometry.huge_size if huge else geometry.page_size)
     vm_flags = prot | map_type(flags, prot, None if anonymous else file)
     if flags & MAP_NORESERVE:
         vm_flags |= VM_NORESERVE
     if flags & MAP_LOCKED:
         vm_flags |= VM_LOCKED
-    if vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
+    if huge:
+        vm_flags |= VM_HUGETLB | VM_DONTEXPAND
+    elif vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
         vm_flags |= VM_ACCOUNT
-    if vm_flags & VM_MAYSHARE and anonymous:
-        file, offset = machine.anonymous_object(length), 0
+    if huge and anonymous:
+        file, offset = machine.anonymous_object(length, True), 0
+    elif vm_flags & VM_MAYSHARE and anonymous:
+        file, offset = machine.anonymous_object(length, False), 0
     elif anonymous:
         file, offset = None, start
+    new = VMA(mm, start, start + length, vm_flags, offset >> geometry.page_shift, file)
+    if huge and not flags & MAP_NORESERVE:
+        reserve(new)
     do_munmap(machine, mm, start, start + length)
-    vma = mm.merge_new(VMA(mm, start, start + length, vm_flags, offset >> geometry.page_shift,
-                           file))
+    if huge and vm_flags & VM_WRITE:
+        file.inode.mapping.size = max(file.inode.mapping.size, offset + length)
+    vma = mm.merge_new(new)
     machine.emit("vma", vma)
     return start
 
 
-def choose_address(machine, mm, addr: int | None, length: int, flags: int) -> int:
+def choose_address(machine, mm, addr: int | None, length: int, flags: int, align: int) -> int:
     """Where the mapping goes: where the caller insists, at its hint, or top-down."""
     geometry = machine.geometry
     fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)
@@ -56,15 +104,16 @@ def choose_address(machine, mm, addr: int | None, length: int, flags: int) -> in
         raise oserror(errno.ENOMEM, f"{length:#x} bytes exceed the address space")
     if not fixed:
         hint = (addr or 0) // geometry.page_size * geometry.page_size
+        hint = -(-hint // align) * align
         if hint and hint <= geometry.task_size - length and not mm.vmas_in(hint, hint + length):
             return hint
-        return mm.unmapped_area(length, geometry.page_size)
+        return mm.unmapped_area(length, align)
     if addr is None:
         raise ValueError("MAP_FIXED needs an addr, not None")
     if addr > geometry.task_size - length:
         raise oserror(errno.ENOMEM, f"[{addr:#x}, {addr + length:#x}) leaves the address space")
-    if addr % geometry.page_size:
-        raise oserror(errno.EINVAL, f"addr {addr:#x} is not a multiple of {geometry.page_size}")
+    if addr % align:
+        raise oserror(errno.EINVAL, f"addr {addr:#x} is not a multiple of {align:#x}")
     if flags & MAP_FIXED_NOREPLACE and mm.vmas_in(addr, addr + length):
         raise oserror(errno.EEXIST, f"{mm.vmas_in(addr, addr + length)[0]} is in the way")
     return addr
@@ -90,7 +139,7 @@ def map_type(flags: int, prot: int, file) -> int:
     return MAY & ~VM_MAYWRITE | VM_MAYSHARE if mode == O_RDONLY else MAY | VM_MAYSHARE | VM_SHARED
 
 
-def set_locked(mm, start: int, end: int, lock: bool) -> None:
+def set_locked(machine, mm, start: int, end: int, lock: bool) -> None:
     """Set or clear VM_LOCKED; ENOMEM at a hole, after what comes before it
     (apply_vma_lock_flags)."""
     at = start
@@ -100,6 +149,7 @@ def set_locked(mm, start: int, end: int, lock: bool) -> None:
         upto = min(vma.end, end)
         flags = vma.flags | VM_LOCKED if lock else vma.flags & ~VM_LOCKED
         if flags != vma.flags:
+            unshare_edges(machine, mm, at, upto)
             mm.modify(vma, at, upto, flags)
         at = upto
     if at < end:
@@ -108,7 +158,7 @@ def set_locked(mm, start: int, end: int, lock: bool) -> None:
 
 def do_mlock(machine, task, start: int, end: int) -> None:
     """Lock [start, end) and fault it in; ENOMEM where a page cannot be had, locked all the same."""
-    set_locked(task.mm, start, end, True)
+    set_locked(machine, task.mm, start, end, True)
     for vma in task.mm.vmas_in(start, end):
         try:
             faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),

@@ -1,8 +1,10 @@
 """A load or a store, as the hardware sees it: TLB, then a walk, then an exception."""
 
-from .fault import Killed, Segfault, page_fault
-from .geometry import P
+from .fault import page_fault
+from .geometry import P, entry_pfn
 from .memory import OutOfMemory
+from .procfs import into
+from .signals import Killed, Segfault
 from .tables import writable
 
 
@@ -50,3 +52,61 @@ def walk(machine, mm, addr: int, write: bool) -> int:
     if not entry & P or write and not writable(entry):
         return 0
     return machine.tables.mark(path, write)
+
+
+def load(machine, task, addr: int, n: int) -> bytes:
+    """*n* bytes at *addr*, page by page."""
+    out, size = [], machine.geometry.page_size
+    while n:
+        take = min(n, size - addr % size)
+        entry = access(machine, task, addr, False)
+        folio = machine.memory.folio(entry_pfn(entry))
+        out.append(machine.memory.read(folio, into(machine, entry, addr), take))
+        addr, n = addr + take, n - take
+    return b"".join(out)
+
+
+def store(machine, task, addr: int, data: bytes) -> None:
+    """Store *data* at *addr*, page by page; pages before a fault that fails keep their part."""
+    size = machine.geometry.page_size
+    while data:
+        part = data[:size - addr % size]
+        entry = access(machine, task, addr, True)
+        folio = machine.memory.folio(entry_pfn(entry))
+        machine.memory.write(folio, into(machine, entry, addr), part)
+        addr, data = addr + len(part), data[len(part):]
+
+
+def touch(machine, task, addr: int, end: int, write: bool) -> None:
+    """One access to each page of [addr, end); one event for all of them."""
+    size, before, pages = machine.geometry.page_size, task.page_faults, 0
+    events, machine.events = machine.events, None
+    try:
+        while addr < end:
+            access(machine, task, addr, write)
+            addr, pages = (addr // size + 1) * size, pages + 1
+    finally:
+        machine.events = events
+        machine.emit("touch", pages, task.page_faults - before)
+
+
+def translate(machine, mm, addresses):
+    """Physical addresses of an array of addresses, -1 where the MMU would fault."""
+    import numpy
+    virtual, shift = numpy.asarray(addresses), machine.geometry.page_shift
+    if virtual.dtype.kind not in "iu":
+        raise TypeError(f"addresses are integers, not {virtual.dtype}")
+    pages, inverse = numpy.unique(virtual.ravel() >> shift, return_inverse=True)
+    frames = numpy.array([frame(machine, mm, int(page) << shift) for page in pages], numpy.int64)
+    base = frames[inverse].reshape(virtual.shape)
+    return numpy.where(base < 0, -1, (base << shift) + (virtual & (1 << shift) - 1))
+
+
+def frame(machine, mm, addr: int) -> int:
+    """The frame that *addr* leads to, or -1."""
+    if not 0 <= addr < machine.geometry.task_size:
+        return -1
+    entry = machine.tables.lookup(mm.pgd, addr)[2]
+    if not entry & P:
+        return -1
+    return entry_pfn(entry) + (into(machine, entry, addr) >> machine.geometry.page_shift)

@@ -4,7 +4,9 @@ import errno
 
 from .abi import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from .files import Inode, check_readable, check_writable, oserror
+from .hugetlb import NoHugePage
 from .record import Ref, call
+from .rmap import folio_mkclean
 from .unmap import truncate_pages
 
 
@@ -52,6 +54,9 @@ class File:
             raise oserror(errno.EINVAL, f"length {length} is negative")
         check_writable(self, errno.EINVAL)
         mapping, size = self.inode.mapping, self.machine.geometry.page_size
+        if self.inode.huge:
+            self._whole_pages("length", length)
+            self.inode.promised -= {i for i in self.inode.promised if i * size >= length}
         old, mapping.size = mapping.size, length
         if length < old:
             mapping.zero(length, -(-length // size) * size)
@@ -66,6 +71,8 @@ class File:
             raise oserror(errno.EINVAL, f"offset {offset}, length {length}")
         mapping, size = self.inode.mapping, self.machine.geometry.page_size
         end = offset + length
+        if self.inode.huge:
+            self._whole_pages("offset", offset), self._whole_pages("length", length)
         if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
             first, last = -(-offset // size), end // size
             mapping.zero(offset, min(end, first * size))
@@ -73,12 +80,23 @@ class File:
             if first < last:
                 truncate_pages(self.machine, mapping, first, last, even_cows=False)
         elif mode in (0, FALLOC_FL_KEEP_SIZE):
-            for index in range(offset // size, -(-end // size)):
-                mapping.get(index)
+            for index in range(offset // size, -(-end // size), mapping.step):
+                self._fill(index)
             if mode == 0:
                 mapping.size = max(mapping.size, end)
         else:
             raise oserror(errno.EOPNOTSUPP, f"mode {mode:#x} is not known here")
+
+    def _whole_pages(self, name: str, value: int) -> None:
+        if value % self.machine.geometry.huge_size:
+            raise oserror(errno.EINVAL, f"{name} {value:#x} is not a multiple of "
+                          f"{self.machine.geometry.huge_size:#x}, the size of a huge page")
+
+    def _fill(self, index: int) -> None:
+        try:
+            (self.inode if self.inode.huge else self.inode.mapping).get(index)
+        except NoHugePage:
+            raise oserror(errno.ENOSPC, "no huge page is left") from None
 
     @call
     def pread(self, n: int, offset: int) -> bytes:
@@ -98,6 +116,8 @@ class File:
         check_writable(self)
         if offset < 0:
             raise oserror(errno.EINVAL, f"offset {offset} is negative")
+        if self.inode.huge:
+            raise oserror(errno.EINVAL, f"{self.name}: hugetlbfs files are written by mapping them")
         self.inode.mapping.write(offset, bytes(data))
         return len(data)
 
@@ -112,7 +132,13 @@ class File:
 
     @call
     def fsync(self) -> None:
-        """fsync(2): tmpfs has nowhere to write to."""
+        """fsync(2): dirty pages go to disk; they are clean then, and write-protected wherever they
+        are mapped, so that the next store is noticed.  Tmpfs has nowhere to write to."""
+        mapping = self.inode.mapping
+        for _, folio in sorted(mapping.pages.items()):
+            if mapping.on_disk and folio.dirty:
+                folio_mkclean(self.machine, folio)
+                mapping.write_back(folio)
 
     @call
     def ioctl(self, request: int, arg) -> None:

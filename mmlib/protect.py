@@ -3,9 +3,10 @@
 import errno
 
 from .files import oserror
-from .geometry import NX, PRESENT, PROTNONE, RW, US, P, entry_pfn
-from .mm import (VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA)
+from .geometry import NX, PRESENT, PROTNONE, RW, US, D, P, entry_pfn
 from .tlb import flush_range
+from .unshare import unshare_range
+from .vma import VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA
 
 PROT_BITS = P | RW | US | NX | PROTNONE
 
@@ -37,7 +38,8 @@ def mprotect_fixup(machine, mm, vma: VMA, start: int, end: int, flags: int) -> N
     elif vma.flags & VM_ACCOUNT and vma.file is None and vma.anon_vma is None:
         flags &= ~VM_ACCOUNT
     vma = mm.modify(vma, start, end, flags)
-    machine.emit("vma", str(vma))
+    machine.emit("vma", vma)
+    unshare_range(machine, mm, start, end)
     change_protection(machine, mm, vma, start, end)
 
 
@@ -51,10 +53,12 @@ def change_protection(machine, mm, vma: VMA, start: int, end: int) -> None:
         if not entry & PRESENT:
             continue
         new = entry & ~PROT_BITS | prot
-        if not vma.shared and vma.flags & VM_WRITE:
+        if vma.flags & VM_WRITE and not vma.shared and not vma.huge:
             folio = machine.memory.folio(entry_pfn(entry))
             if folio.anon and folio.exclusive:
                 new |= RW
+        elif vma.flags & VM_WRITE and vma.shared and entry & D:
+            new |= RW                   # its file knows already that it is dirty
         if new != entry:
             tables.set(table, index, new)
             changed += 1

@@ -4,10 +4,11 @@ import errno
 import functools
 from typing import NamedTuple
 
-from . import abi
-from .fault import Killed, Segfault
 from .files import oserror
 from .memory import OutOfMemory
+from .signals import Killed, Segfault
+from .spell import spell
+from .trace import MMState, Snapshot, Step, TaskState, VMAState
 
 
 class Ref(NamedTuple):
@@ -40,6 +41,7 @@ def call(method):
             made = Call(reference(self), method.__name__, tuple(map(reference, args)),
                         tuple((k, reference(v)) for k, v in kwargs.items()))
         result = error = None
+        machine.current_mm = getattr(self, "mm", None)
         try:
             self.check()
             result = method(self, *args, **kwargs)
@@ -52,7 +54,7 @@ def call(method):
             raise
         machine.busy = False
         if machine.tracing:
-            machine.finish(self, made, spell(method.__name__, args, kwargs), result, error)
+            finish(machine, self, made, spell(method.__name__, args, kwargs), result, error)
         if error is not None:
             raise error
         return result
@@ -60,60 +62,52 @@ def call(method):
     return recorded
 
 
+def finish(machine, actor, made: Call, action: str, result, error) -> None:
+    """Freeze the Step of a call that is over."""
+    machine.calls.append(made)
+    mm = getattr(actor, "mm", getattr(result, "mm", None))
+    addr = made.args[0] if made.target.kind == "task" and made.args else None
+    events, machine.events = tuple(machine.events), None
+    machine.trace.append(Step(
+        len(machine.trace), actor.name, action if actor is machine else f"{actor.name}.{action}",
+        result, error, events, machine.snapshot(), addr if type(addr) is int else None,
+        mm and mm.name))
+
+
+def snapshot(machine) -> Snapshot:
+    """The whole state of *machine*, frozen."""
+    mms, frames = {task.mm: None for task in machine.tasks}, machine.memory.folios
+    states = [frames[pfn].state() for pfn in sorted(frames)]
+    if machine.memory.zero.mapcount:
+        states.insert(0, machine.memory.zero.state())
+    return Snapshot(
+        machine.geometry,
+        tuple(TaskState(t.name, t.mm.name, t.cpu) for t in machine.tasks),
+        tuple(MMState(mm.name, (mm.pgd.pfn, mm.pgd.birth), tuple(
+            VMAState(v.start, v.end, v.perms, v.offset, v.backing, v.flags)
+            for v in mm.vmas), mm.nr_tables) for mm in mms),
+        tuple(machine.tables.state(t) for _, t in sorted(machine.tables.by_pfn.items())),
+        tuple(states), tuple(tlb.state() for tlb in machine.tlbs),
+        tuple(sorted(machine.counters.items())))
+
+
+def replay(machine, calls: list[Call], trace) -> None:
+    """Make recorded *calls* again on a fresh machine; those that failed must fail alike."""
+    def find(ref):
+        if not isinstance(ref, Ref):
+            return ref
+        made = {"machine": [machine], "task": machine.registered, "file": machine.files}
+        return made[ref.kind][ref.number]
+
+    for step, made in zip(trace, calls):
+        try:
+            getattr(find(made.target), made.method)(
+                *map(find, made.args), **{name: find(value) for name, value in made.kwargs})
+        except Exception as failed:
+            if type(failed) is not type(step.error):
+                raise
+
+
 def reference(value):
     """A Ref for what belongs to a machine; anything else as it is."""
     return value.ref if hasattr(value, "ref") else value
-
-
-def spell(name: str, args: tuple, kwargs: dict) -> str:
-    """The call as a script would write it: addresses in hexadecimal, flags by name.
-
-    >>> spell("mmap", (None, 8192, "rw"), {"flags": 0x22})
-    "mmap(None, 0x2000, 'rw', flags=MAP_PRIVATE|MAP_ANONYMOUS)"
-    """
-    families = FLAG_ARGUMENTS.get(name, {})
-    shown = [_spell(a, families.get(i)) for i, a in enumerate(args)]
-    shown += [f"{k}={_spell(v, families.get(k))}" for k, v in kwargs.items()]
-    return f"{name}({', '.join(shown)})"
-
-
-# Which argument of a call is made of flags: by position and by name, the prefix of their names.
-FLAG_ARGUMENTS = {
-    "mmap": {3: "MAP_", "flags": "MAP_", 2: "PROT_", "prot": "PROT_"},
-    "mprotect": {2: "PROT_", "prot": "PROT_"},
-    "mremap": {3: "MREMAP_", "flags": "MREMAP_"},
-    "madvise": {2: "MADV_", "advice": "MADV_"},
-    "msync": {2: "MS_", "flags": "MS_"},
-    "open": {1: "O_", "flags": "O_"},
-    "fallocate": {0: "FALLOC_FL_", "mode": "FALLOC_FL_"},
-}
-
-
-def _spell(value, family: str | None = None) -> str:
-    if family and type(value) is int:
-        return flag_names(family, value)
-    if hasattr(value, "ref"):
-        return value.name
-    if isinstance(value, (bytes, bytearray)) and len(value) > 16:
-        return f"{bytes(value[:12])!r}... ({len(value)} bytes)"
-    return hex(value) if type(value) is int and value >= 4096 else repr(value)
-
-
-def flag_names(family: str, value: int) -> str:
-    """*value* in names that begin with *family*; what has no name is left as a number.
-
-    >>> flag_names("MADV_", 4), flag_names("MREMAP_", 3), flag_names("MAP_", 0)
-    ('MADV_DONTNEED', 'MREMAP_MAYMOVE|MREMAP_FIXED', '0')
-    """
-    names = {v: k for k, v in reversed(vars(abi).items())
-             if k.startswith(family) and k not in ("MAP_TYPE", "O_ACCMODE")}
-    if value in names:
-        return names[value]
-    if family == "MADV_":               # numbers, not bits
-        return str(value)
-    found = []
-    for bit in sorted(names):
-        if bit and value & bit == bit and not bit & bit - 1:
-            found.append(names[bit])
-            value &= ~bit
-    return "|".join(found + [hex(value)] * bool(value)) or "0"

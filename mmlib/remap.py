@@ -3,12 +3,11 @@
 import errno
 
 from .abi import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
-from .fault import next_table
 from .files import oserror
 from .memory import OutOfMemory
-from .mm import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
-from .tlb import flush_range
+from .move import move_page_tables
 from .unmap import do_munmap
+from .vma import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
 
 
 def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new: int) -> int:
@@ -17,7 +16,13 @@ def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
     check_params(machine, old, old_len, new_len, flags, new if implied else None)
     if flags & MREMAP_FIXED and old_len == new_len:
         return remap_move(machine, mm, old, old_len, flags, new)
-    vma = check_vma(mm, mm.find_vma(old), old, old_len, new_len, flags)
+    vma = mm.find_vma(old)
+    if vma and vma.huge:
+        huge = machine.geometry.huge_size
+        old_len, new_len = -(-old_len // huge) * huge, -(-new_len // huge) * huge
+        if old % huge or implied and new % huge:
+            raise oserror(errno.EINVAL, f"{old:#x} or {new:#x} lies inside a huge page")
+    check_vma(mm, vma, old, old_len, new_len, flags)
     if implied:
         return mremap_to(machine, mm, old, old_len, new_len, flags, new)
     if new_len <= old_len:
@@ -78,7 +83,9 @@ def remap_move(machine, mm, old: int, length: int, flags: int, new: int) -> int:
         if last_end is not None:
             at += start - last_end
         last_end = stop
-        check_vma(mm, mm.find_vma(addr), addr, upto - addr, upto - addr, flags)
+        vma = check_vma(mm, mm.find_vma(addr), addr, upto - addr, upto - addr, flags)
+        if vma.huge and (addr | upto | at) % machine.geometry.huge_size:
+            raise oserror(errno.EINVAL, f"{addr:#x} or {at:#x} lies inside a huge page")
         got = mremap_to(machine, mm, addr, upto - addr, upto - addr, flags, at)
         first = got if first is None else first
         at = got + upto - addr
@@ -130,97 +137,8 @@ def move_vma(machine, mm, vma: VMA, old: int, old_len: int, new_len: int, flags:
         if (source.start, source.end) == (old, old + old_len) and source is not moved:
             source.anon_vma, source.chain = None, ()
     elif old_len:
+        source = mm.find_vma(old)
+        if source.huge:
+            source.promised = None      # the reservations have moved, too
         do_munmap(machine, mm, old, old + old_len)
     return new
-
-
-def move_page_tables(machine, mm, vma: VMA, old: int, new: int, length: int) -> None:
-    """Move the entries of [old, old + length) to *new*; pages keep their frames, no fault.
-
-    Where source and target are alike down to a whole 2 MiB (1 GiB), the table itself moves.
-    Target tables are made wherever the source has one, even an empty one.  On OutOfMemory what
-    has moved goes back."""
-    tables, geometry = machine.tables, machine.geometry
-    end, done = old + length, []
-    old, new = _realign(mm, vma, old, new, end)
-
-    def extent(level: int) -> int:
-        span = geometry.span(level)
-        return min(end - old, span - old % span, span - new % span)
-
-    try:
-        while old < end:
-            step, source = extent(2), _tables_of(tables, mm, old)
-            if 2 in source:
-                above = _table_above(machine, mm, vma, new, 3)
-                if step < geometry.span(2) or not _move_table(tables, source[3], above, old, new,
-                                                              done):
-                    step = extent(1)
-                    if 1 in source:
-                        above = _table_above(machine, mm, vma, new, 2)
-                        if step < geometry.span(1) or not _move_table(
-                                tables, source[2], above, old, new, done):
-                            target = _table_above(machine, mm, vma, new, 1)
-                            _move_entries(tables, source[1], target, old, new, step, done)
-            old, new = old + step, new + step
-    except OutOfMemory:
-        for source, i, target, j in reversed(done):
-            _move_one(tables, target, j, source, i)
-        raise
-    if done:
-        whole = sum(source.level > 1 for source, *_ in done)
-        machine.emit("move_entries", len(done) - whole, whole)
-        flush_range(machine, mm, end - length, end)
-
-
-def _realign(mm, vma: VMA, old: int, new: int, end: int) -> tuple[int, int]:
-    """Begin at the PTE table's border below, where both sides have nothing else in that table, so
-    that the table can move whole (try_realign_addr)."""
-    span = mm.geometry.span(1)
-    into, source = old % span, mm.find_vma(old)
-    if (into and into == new % span and end >= old - into + span
-            and source.start == old and vma.start == new
-            and not mm.vmas_in(old - into, old) and not mm.vmas_in(new - into, new)):
-        return old - into, new - into
-    return old, new
-
-
-def _tables_of(tables, mm, addr: int) -> dict:
-    """The tables on the way to *addr*, by level."""
-    return {table.level: table for table, _, _ in tables.walk(mm.pgd, addr)}
-
-
-def _table_above(machine, mm, vma: VMA, addr: int, level: int):
-    """The table of *level* on the way to *addr*, made with all above it."""
-    table = mm.pgd
-    for n in range(machine.geometry.levels - 1, level - 1, -1):
-        table = next_table(machine, mm, vma, addr, table, n)
-    return table
-
-
-def _move_table(tables, parent, target, old: int, new: int, done: list) -> bool:
-    """Hang the table below *parent* on the way to *old* below *target*, if that slot is empty."""
-    i = tables.geometry.index(old, parent.level)
-    j = tables.geometry.index(new, target.level)
-    if tables.get(target, j):
-        return False
-    _move_one(tables, parent, i, target, j)
-    done.append((parent, i, target, j))
-    return True
-
-
-def _move_entries(tables, source, target, old: int, new: int, length: int, done: list) -> None:
-    """Move the entries of *length* bytes from one PTE table to another."""
-    first, base = tables.geometry.index(old, 1), tables.geometry.index(new, 1)
-    last = first + (length >> tables.geometry.page_shift)
-    for index, _ in tables.present(source, first, last):
-        _move_one(tables, source, index, target, base + index - first)
-        done.append((source, index, target, base + index - first))
-
-
-def _move_one(tables, source, i: int, target, j: int) -> None:
-    if source.level > 1:
-        tables.link(target, j, tables.unlink(source, i))
-    else:
-        tables.set(target, j, tables.get(source, i))
-        tables.set(source, i, 0)

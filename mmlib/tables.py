@@ -16,7 +16,7 @@ fault path changing.  This store is the simple one: a table is a dict of its non
 
 from collections.abc import Iterator
 
-from .geometry import A, D, P, PFN_SHIFT, PS, RW, TABLE, Geometry, entry_pfn
+from .geometry import PFN_SHIFT, PS, RW, TABLE, A, D, Geometry, P, entry_pfn
 from .memory import Memory
 from .trace import TableState
 
@@ -95,6 +95,11 @@ class Tables:
         child.users += 1
         child._state = None
 
+    def publish(self, table: Ptdesc, home) -> None:
+        """From now on *table* is the file's: *home* is (mapping, key of its cache)."""
+        table.home, table.published, table.owner = home, True, home[0].name
+        table._state = None
+
     def unlink(self, table: Ptdesc, index: int) -> Ptdesc:
         """Clear an entry that points to a table, which is returned; it lives on."""
         child = self.child(table, index)
@@ -138,7 +143,8 @@ class Tables:
                     children.append((addr, child))
             stack += reversed(children)
 
-    def links(self, root: Ptdesc, start: int, end: int) -> Iterator[tuple[int, Ptdesc, int, Ptdesc]]:
+    def links(self, root: Ptdesc, start: int, end: int,
+              ) -> Iterator[tuple[int, Ptdesc, int, Ptdesc]]:
         """(address, parent, index, table) of every table below *root* that meets [start, end),
         parents before children."""
         stack = [(0, root)]
@@ -149,6 +155,10 @@ class Tables:
                 if child is not None:
                     yield addr, parent, index, child
                     stack.append((addr, child))
+
+    def table_at(self, root: Ptdesc, addr: int, level: int) -> Ptdesc | None:
+        """The table of *level* on the way to *addr*, if there is one (hugetlb_walk)."""
+        return next((t for t, _, _ in self.walk(root, addr) if t.level == level), None)
 
     def lookup(self, root: Ptdesc, addr: int) -> tuple[Ptdesc | None, int, int]:
         """(table, index, entry) of the leaf entry of *addr*; table None where no table is."""

@@ -2,17 +2,25 @@
 
 import errno
 
-from . import advise, fork, mmap, protect, remap, unmap
-from .abi import MAP_LOCKED, MAP_POPULATE, MREMAP_DONTUNMAP, MREMAP_FIXED, O_CREAT, O_RDWR, prot_bits
-from .fault import Killed, populate
+from . import advise, fork, mmap, mmu, procfs, protect, remap, unmap
+from .abi import (
+    MAP_LOCKED,
+    MAP_POPULATE,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    O_CREAT,
+    O_RDWR,
+    prot_bits,
+)
 from .files import oserror
-from .geometry import P, PRESENT, entry_pfn
-from .memory import ZERO_PFN, OutOfMemory
-from .mm import VM_LOCKED
-from .mmu import access
+from .memory import OutOfMemory
 from .openfile import File, number
+from .populate import populate
 from .record import Ref, call
-from .rows import MapsRow, PageRow, Rows
+from .rows import Rows
+from .signals import Killed
+from .unshare import unshare_range
+from .vma import VM_LOCKED
 
 
 class Task:
@@ -44,6 +52,25 @@ class Task:
 
     def __repr__(self) -> str:
         return f"<Task {self.name}>"
+
+    @property
+    def share_tables(self) -> bool:
+        """May this process use shared tables of ordinary files?  Inherited by fork.
+
+        Set to False, it lets go of all it has at once; True takes effect at the next empty
+        slot (ours: the proposal asks for a switch and names none)."""
+        return self.mm.share_tables
+
+    @share_tables.setter
+    def share_tables(self, allowed: bool) -> None:
+        self._set_share_tables(bool(allowed))
+
+    @call
+    def _set_share_tables(self, allowed: bool) -> None:
+        self.mm.share_tables = allowed
+        if not allowed:
+            unshare_range(self.machine, self.mm, 0, self.machine.geometry.task_size,
+                          lambda table: table.home is not None)
 
     # files ---------------------------------------------------------------------------------
     @call
@@ -158,7 +185,7 @@ class Task:
     @call
     def munlock(self, addr: int, length: int) -> None:
         """munlock(2)"""
-        mmap.set_locked(self.mm, *self._cover(addr, length), False)
+        mmap.set_locked(self.machine, self.mm, *self._cover(addr, length), False)
 
     def _range(self, addr: int, length: int) -> int:
         """The end of a range that begins on a page; ENOMEM where it leaves the address space."""
@@ -181,14 +208,7 @@ class Task:
         number("addr", addr)
         if number("n", n) < 1:
             raise ValueError(f"n is at least 1, not {n}")
-        memory, out, size = self.machine.memory, [], self.machine.geometry.page_size
-        while n:
-            within = addr % size
-            take = min(n, size - within)
-            entry = access(self.machine, self, addr, False)
-            out.append(memory.read(memory.folio(entry_pfn(entry)), within, take))
-            addr, n = addr + take, n - take
-        return b"".join(out)
+        return mmu.load(self.machine, self, addr, n)
 
     @call
     def store(self, addr: int, data: bytes | int) -> None:
@@ -199,13 +219,7 @@ class Task:
             data = bytes([data])
         if not isinstance(data, (bytes, bytearray)) or not data:
             raise ValueError(f"data is at least one byte, or an int 0..255, not {data!r}")
-        memory, size, done = self.machine.memory, self.machine.geometry.page_size, 0
-        while done < len(data):
-            within = (addr + done) % size
-            part = bytes(data[done:done + size - within])
-            entry = access(self.machine, self, addr + done, True)
-            memory.write(memory.folio(entry_pfn(entry)), within, part)
-            done += len(part)
+        mmu.store(self.machine, self, addr, bytes(data))
 
     @call
     def touch(self, addr: int, length: int, write: bool = False) -> None:
@@ -213,36 +227,13 @@ class Task:
         number("addr", addr)
         if number("length", length) < 1:
             raise ValueError(f"length is at least 1, not {length}")
-        size, before, pages = self.machine.geometry.page_size, self.page_faults, 0
-        events, self.machine.events = self.machine.events, None
-        try:
-            at = addr
-            while at < addr + length:
-                access(self.machine, self, at, bool(write))
-                at, pages = (at // size + 1) * size, pages + 1
-        finally:
-            self.machine.events = events
-            self.machine.emit("touch", pages, self.page_faults - before)
+        mmu.touch(self.machine, self, addr, addr + length, bool(write))
 
     def translate(self, addresses):
         """Physical addresses of a numpy array of addresses, -1 where nothing can be reached.
 
         No fault, no TLB.  An array of int64 of the same shape."""
-        import numpy
-        virtual = numpy.asarray(addresses)
-        if virtual.dtype.kind not in "iu":
-            raise TypeError(f"addresses are integers, not {virtual.dtype}")
-        shift = self.machine.geometry.page_shift
-        pages, inverse = numpy.unique(virtual.ravel() >> shift, return_inverse=True)
-        frames = numpy.array([self._frame(int(p) << shift) for p in pages], dtype=numpy.int64)
-        base = frames[inverse].reshape(virtual.shape) if pages.size else virtual.astype("int64")
-        return numpy.where(base < 0, -1, (base << shift) + (virtual & (1 << shift) - 1))
-
-    def _frame(self, addr: int) -> int:
-        if not 0 <= addr < self.machine.geometry.task_size:
-            return -1
-        entry = self.machine.tables.lookup(self.mm.pgd, addr)[2]
-        return entry_pfn(entry) if entry & P else -1
+        return mmu.translate(self.machine, self.mm, addresses)
 
     # life ----------------------------------------------------------------------------------
     @call
@@ -296,22 +287,12 @@ class Task:
     def maps(self) -> Rows:
         """The VMAs; str() of it is /proc/PID/maps."""
         self.check()
-        return Rows(MapsRow(v.start, v.end, v.perms, v.offset, v.backing,
-                            v.file.inode.ino if v.file else 0) for v in self.mm.vmas)
+        return procfs.maps(self.mm)
 
     def pagemap(self, addr: int, length: int) -> Rows:
         """A row for each page of [addr, addr + length), as /proc/PID/pagemap tells it."""
         self.check()
-        end, geometry, rows = self._range(addr, length), self.machine.geometry, []
-        for at in range(addr, end, geometry.page_size):
-            entry = self.machine.tables.lookup(self.mm.pgd, at)[2] if at < geometry.task_size else 0
-            if not entry & PRESENT:
-                rows.append(PageRow(at, False, 0, False, False))
-                continue
-            folio = self.machine.memory.folio(entry_pfn(entry))
-            alone = folio.mapcount == 1 and folio.pfn != ZERO_PFN
-            rows.append(PageRow(at, True, folio.pfn, alone, folio.mapping is not None))
-        return Rows(rows)
+        return procfs.pagemap(self.machine, self.mm, addr, self._range(addr, length))
 
     @property
     def tables(self) -> int:
@@ -327,34 +308,25 @@ class Task:
     def reachable_tables(self) -> int:
         """The same by walking (ours): different tables below the top one."""
         self.check()
-        links = self.machine.tables.links(self.mm.pgd, 0, self.machine.geometry.task_size)
-        return len({table.pfn for *_, table in links})
-
-    def _resident(self):
-        folio = self.machine.memory.folio
-        for _, _, _, entry in self.machine.tables.leaves(self.mm.pgd, 0,
-                                                         self.machine.geometry.task_size):
-            if entry & PRESENT and entry_pfn(entry) != ZERO_PFN:
-                yield folio(entry_pfn(entry))
+        return procfs.reachable_tables(self.machine, self.mm)
 
     @property
     def rss(self) -> int:
-        """Bytes of present pages, the zero page left out (VmRSS)."""
+        """Bytes of present pages, neither the zero page nor huge pages (VmRSS)."""
         self.check()
-        return sum(1 for _ in self._resident()) * self.machine.geometry.page_size
+        return procfs.rss(self.machine, self.mm)
 
     @property
     def pss(self) -> int:
         """Bytes of present pages, each divided by the entries that map it (Pss)."""
         self.check()
-        size = self.machine.geometry.page_size << 12        # PSS_SHIFT, as in fs/proc/task_mmu.c
-        return sum(size // folio.mapcount for folio in self._resident()) >> 12
+        return procfs.pss(self.machine, self.mm)
 
     @property
     def locked(self) -> int:
         """Bytes of VMAs that mlock or MAP_LOCKED marked (VmLck)."""
         self.check()
-        return sum(v.end - v.start for v in self.mm.vmas if v.flags & VM_LOCKED)
+        return procfs.locked(self.mm)
 
 
 def positive(name: str, value) -> int:

@@ -6,7 +6,7 @@ the address space flushes nothing.
 
 from collections import OrderedDict
 
-from .geometry import D, RW, entry_pfn
+from .geometry import RW, D, entry_pfn
 
 SIZE = 64
 

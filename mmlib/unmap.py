@@ -5,6 +5,7 @@ import errno
 from .files import oserror
 from .geometry import PRESENT, entry_pfn
 from .tlb import flush_range
+from .unshare import clear_cached_tables, put_table, unshare_range
 
 
 def do_munmap(machine, mm, start: int, end: int) -> None:
@@ -13,12 +14,22 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
     A table goes when no VMA is left in its whole span (free_pgtables)."""
     gone = mm.isolate(start, end)
     for vma in gone:
+        unshare_range(machine, mm, vma.start, vma.end)
         zap_page_range(machine, mm, vma.start, vma.end, guards=True)
         machine.emit("vma_gone", str(vma))
     for vma in gone:
         mm.remove(vma)
+        if vma.promised is not None:
+            break_promise(mm, vma)
     for vma in gone:
         free_pgtables(machine, mm, vma.start, vma.end)
+
+
+def break_promise(mm, vma) -> None:
+    """A private hugetlb mapping is gone: so are the reservations that it did not use."""
+    vma.promised -= set(range(vma.pgoff, vma.index(vma.end)))
+    if not any(other.promised is vma.promised for other in mm.vmas):
+        vma.file.inode.pool.forget(vma.promised)
 
 
 def check_range(machine, start: int, length: int) -> int:
@@ -39,7 +50,7 @@ def zap_page_range(machine, mm, start: int, end: int, keep=None, guards: bool = 
     *keep*, a function of the page, says which stay.  Guard markers stay unless *guards*; tables
     stay too."""
     tables, memory, cleared = machine.tables, machine.memory, 0
-    for _, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
+    for addr, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
         if not entry & PRESENT:
             if guards:
                 tables.set(table, index, 0)
@@ -51,6 +62,8 @@ def zap_page_range(machine, mm, start: int, end: int, keep=None, guards: bool = 
         cleared += 1
         if memory.put_folio(folio):
             machine.emit("free_page", folio.pfn)
+            if folio.pool and (vma := mm.find_vma(addr)) and vma.promised is not None:
+                vma.promised.add(vma.index(addr))       # its owner may have it again
     if cleared:
         machine.emit("zap", start, end, cleared)
         flush_range(machine, mm, start, end)
@@ -62,15 +75,6 @@ def free_pgtables(machine, mm, start: int, end: int) -> None:
     for addr, parent, index, table in reversed(list(machine.tables.links(mm.pgd, start, end))):
         if not mm.vmas_in(addr, addr + machine.geometry.span(table.level)):
             put_table(machine, mm, parent, index)
-
-
-def put_table(machine, mm, parent, index: int) -> None:
-    """Take a table out of *mm*, and free it if that was its last use."""
-    table = machine.tables.unlink(parent, index)
-    mm.nr_tables -= 1
-    if not table.users:
-        machine.emit("free_table", machine.geometry.level_name(table.level), table.pfn)
-        machine.tables.free(table)
 
 
 def exit_mmap(machine, mm) -> None:
@@ -92,10 +96,13 @@ def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cow
     *even_cows*: copies that private mappings made go too, as for truncate; hole punching leaves
     them (unmap_mapping_pages)."""
     size = machine.geometry.page_size
+    clear_cached_tables(machine, mapping, first, last)
     for vma in list(mapping.i_mmap):
         start = vma.start + max(first - vma.pgoff, 0) * size
         end = vma.end if last is None else min(vma.end, vma.start + (last - vma.pgoff) * size)
         if start < end:
+            if vma.huge:
+                unshare_range(machine, vma.mm, start, end)
             keep = None if even_cows else (lambda folio: folio.mapping is not mapping)
             zap_page_range(machine, vma.mm, start, end, keep)
 
@@ -103,6 +110,8 @@ def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cow
 def truncate_pages(machine, mapping, first: int, last: int | None, even_cows: bool) -> None:
     """The pages first <= index < last leave every mapping and the page cache."""
     unmap_mapping_range(machine, mapping, first, last, even_cows)
+    if mapping.on_disk:
+        mapping.forget(first, last)
     gone = [i for i in sorted(mapping.pages) if i >= first and (last is None or i < last)]
     for index in gone:
         mapping.drop(index)

@@ -1,0 +1,61 @@
+"""A file system with a disk, ext4-like: what changes when the page cache is not the only copy.
+
+The first access to a page that is not cached is a major fault; the first store to a clean page of
+a shared mapping faults, so that the file system learns of it (page_mkwrite); fsync writes back,
+cleans and write-protects again.  Block allocation, journal and read-ahead are left out.
+"""
+
+from .files import Filesystem, Inode, Mapping
+from .memory import Folio
+
+
+class DiskMapping(Mapping):
+    """A page cache in front of *disk*, the pages that were written back."""
+
+    on_disk = True
+
+    def __init__(self, name, memory, step=1):
+        super().__init__(name, memory, step)
+        self.disk: dict[int, bytes] = {}
+
+    def get(self, index: int) -> Folio:
+        """The cached page, read from disk if it was not cached."""
+        folio = self.pages.get(index)
+        if folio is None:
+            folio = super().get(index)
+            self.memory.write(folio, 0, self.disk.get(index, b""))
+        return folio
+
+    def read(self, offset: int, n: int) -> bytes:
+        """As read(2): what it reads is in the cache afterwards."""
+        size = self.memory.page_size
+        for index in range(offset // size, -(-min(offset + n, self.size) // size)):
+            self.get(index)
+        return super().read(offset, n)
+
+    def write(self, offset: int, data: bytes) -> None:
+        super().write(offset, data)
+        size = self.memory.page_size
+        for index in range(offset // size, -(-(offset + len(data)) // size)):
+            self.pages[index].dirty = True
+
+    def zero(self, start: int, end: int) -> None:
+        if start < end:
+            self.write(start, bytes(end - start)) if end <= self.size else super().zero(start, end)
+
+    def write_back(self, folio: Folio) -> None:
+        """*folio* is on disk now."""
+        self.disk[folio.index] = self.memory.read(folio, 0, self.memory.page_size)
+        folio.dirty = False
+
+    def forget(self, first: int, last: int | None) -> None:
+        """Blocks that a truncation or a hole gives back."""
+        for index in [i for i in self.disk if i >= first and (last is None or i < last)]:
+            del self.disk[index]
+
+
+class Ext4(Filesystem):
+    """A mounted file system on a disk; "ext4" to mount(2)."""
+
+    fstype = "ext4"
+    inode_type, mapping_type = Inode, DiskMapping

@@ -1,0 +1,109 @@
+"""Huge pages: the pool, reservations, and hugetlbfs.
+
+A huge page is what one PMD entry maps (2 MiB; 16 KiB in TINY).  The pool is taken from memory
+when the machine is made, like nr_hugepages at boot.  A mapping reserves its pages in advance, so
+that mmap fails with ENOMEM where a later fault could not be served.
+"""
+
+import errno
+import heapq
+
+from .files import Filesystem, Inode, Mapping, oserror
+from .memory import Folio, Memory
+
+
+class NoHugePage(Exception):
+    """The pool has no page that is not reserved (VM_FAULT_SIGBUS)."""
+
+
+class HugePool:
+    """The huge pages of one machine (struct hstate): *total* of *frames* frames each.
+
+    *reservations* are the sets of pages that were promised and not yet taken."""
+
+    def __init__(self, memory: Memory, frames: int, total: int):
+        self.memory, self.frames, self.total = memory, frames, total
+        self._free = memory.reserve_block(frames, total)
+        self.reservations: list[set[int]] = []
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    @property
+    def reserved(self) -> int:
+        """Pages that are promised (resv_huge_pages)."""
+        return sum(len(pages) for pages in self.reservations)
+
+    def reserve(self, into: set[int], pages: set[int]) -> None:
+        """Promise *pages* to the holder of *into*; ENOMEM if there are not enough left."""
+        if len(pages) > self.free - self.reserved:
+            raise oserror(errno.ENOMEM, f"{len(pages)} huge pages cannot be reserved; "
+                          f"{self.free - self.reserved} of {self.total} are left")
+        if not any(known is into for known in self.reservations):
+            self.reservations.append(into)
+        into |= pages
+
+    def forget(self, held: set[int]) -> None:
+        """Nobody can use these promises any more."""
+        self.reservations = [known for known in self.reservations if known is not held]
+
+    def alloc(self, promised: set[int] | None, index: int, mapping=None) -> Folio:
+        """A zeroed huge page, from the promise for page *index* if there is one.
+
+        Raises NoHugePage."""
+        if promised is not None and index in promised:
+            promised.discard(index)
+        elif self.free - self.reserved < 1:
+            raise NoHugePage
+        pfn = heapq.heappop(self._free)
+        self.memory.births += 1
+        folio = Folio(pfn, self.memory.births, mapping, index if mapping else -1, self)
+        self.memory.folios[pfn] = folio
+        return folio
+
+    def release(self, folio: Folio) -> None:
+        """A huge page goes back."""
+        heapq.heappush(self._free, folio.pfn)
+
+
+class HugeInode(Inode):
+    """A file of hugetlbfs: *promised* are the pages that its shared mappings reserved."""
+
+    huge = True
+
+    def __init__(self, ino: int, mapping: Mapping, evict, pool: HugePool):
+        super().__init__(ino, mapping, evict, pool)
+        self.pool, self.promised = pool, set()
+
+    def put(self) -> None:
+        super().put()
+        if self.links == 0 and self.opens == 0:
+            self.pool.forget(self.promised)
+
+    def get(self, index: int) -> Folio:
+        """The cached huge page, made if it was a hole; raises NoHugePage."""
+        folio = self.mapping.find(index)
+        if folio is None:
+            folio = self.mapping.pages[index] = self.pool.alloc(self.promised, index, self.mapping)
+        return folio
+
+
+class Hugetlbfs(Filesystem):
+    """A mounted hugetlbfs."""
+
+    fstype = "hugetlbfs"
+    inode_type = HugeInode
+
+
+def reserve(vma) -> None:
+    """Promise the pages of a fresh hugetlb mapping (hugetlb_reserve_pages); raises ENOMEM.
+
+    The pages of a shared mapping are promised to the file, those of a private one to the VMA."""
+    inode, step = vma.file.inode, vma.file.inode.pool.frames
+    pages = set(range(vma.pgoff, vma.index(vma.end), step))
+    if vma.shared:
+        inode.pool.reserve(inode.promised, pages - inode.promised - inode.mapping.pages.keys())
+    else:
+        vma.promised = set()
+        inode.pool.reserve(vma.promised, pages)

@@ -1,0 +1,38 @@
+"""Faulting pages in ahead of use: MAP_POPULATE, mlock, MADV_POPULATE."""
+
+from .fault import account
+from .geometry import PRESENT, RW
+from .memory import OutOfMemory
+from .signals import Guarded, PastEnd
+from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA
+
+
+def populate(machine, task, start: int, end: int) -> None:
+    """Fault in [start, end) as MAP_POPULATE and MAP_LOCKED do; where a page cannot be had, go on
+    quietly with the next VMA (mm_populate)."""
+    for vma in task.mm.vmas_in(start, end):
+        try:
+            faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
+                    bool(vma.flags & VM_WRITE) and not vma.shared)
+        except (PastEnd, Guarded, OutOfMemory):
+            continue
+
+
+
+def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
+    """Make every page of [start, end) fit for a store (*write*) or a load, upwards.
+
+    These faults count as minor faults of *task*, though no exception was taken.  Raises PastEnd,
+    Guarded or OutOfMemory at the first page that cannot be had (populate_vma_page_range)."""
+    mm, pages, before = task.mm, 0, task.minor_faults + task.major_faults
+    try:
+        if not vma.flags & VM_ACCESS_FLAGS:
+            raise PastEnd
+        size = machine.geometry.huge_size if vma.huge else machine.geometry.page_size
+        for addr in range(start, end, size):
+            entry = machine.tables.lookup(mm.pgd, addr)[2]
+            if not entry & PRESENT or write and not entry & RW:
+                account(machine, task, vma, addr, write)
+            pages += 1
+    finally:
+        machine.emit("populate", pages, task.minor_faults + task.major_faults - before)

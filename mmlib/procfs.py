@@ -1,0 +1,62 @@
+"""What the kernel tells of an mm: maps, pagemap, resident pages, tables."""
+
+from .geometry import PRESENT, PS, entry_pfn
+from .memory import ZERO_PFN, Folio
+from .rows import MapsRow, PageRow, Rows
+from .vma import VM_LOCKED
+
+
+def maps(mm) -> Rows:
+    """/proc/PID/maps"""
+    return Rows(MapsRow(v.start, v.end, v.perms, v.offset, v.backing,
+                        v.file.inode.ino if v.file else 0) for v in mm.vmas)
+
+
+def pagemap(machine, mm, start: int, end: int) -> Rows:
+    """/proc/PID/pagemap: a row for each page of [start, end), also within huge pages."""
+    size, out = machine.geometry.page_size, []
+    for at in range(start, min(end, machine.geometry.task_size), size):
+        entry = machine.tables.lookup(mm.pgd, at)[2]
+        if entry & PRESENT:
+            folio = machine.memory.folio(entry_pfn(entry))
+            alone = folio.mapcount == 1 and folio.pfn != ZERO_PFN
+            out.append(PageRow(at, True, folio.pfn + into(machine, entry, at) // size, alone,
+                               folio.mapping is not None))
+        else:
+            out.append(PageRow(at, False, 0, False, False))
+    return Rows(out)
+
+
+def into(machine, entry: int, addr: int) -> int:
+    """How many bytes *addr* lies into the page, huge or not, that *entry* maps."""
+    geometry = machine.geometry
+    return addr % (geometry.huge_size if entry & PS else geometry.page_size)
+
+
+def resident(machine, mm) -> list[Folio]:
+    """The pages that VmRSS counts, once an entry: neither the zero page nor huge pages."""
+    leaves = machine.tables.leaves(mm.pgd, 0, machine.geometry.task_size)
+    return [machine.memory.folio(entry_pfn(entry)) for *_, entry in leaves
+            if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN]
+
+
+def rss(machine, mm) -> int:
+    """VmRSS in bytes; below a shared table every sharer counts the pages."""
+    return len(resident(machine, mm)) * machine.geometry.page_size
+
+
+def pss(machine, mm) -> int:
+    """Pss in bytes: each page divided by its mapcount (PSS_SHIFT is 12 in fs/proc/task_mmu.c)."""
+    size = machine.geometry.page_size << 12
+    return sum(size // folio.mapcount for folio in resident(machine, mm)) >> 12
+
+
+def reachable_tables(machine, mm) -> int:
+    """Different tables below the top one, by walking (ours)."""
+    links = machine.tables.links(mm.pgd, 0, machine.geometry.task_size)
+    return len({table.pfn for *_, table in links})
+
+
+def locked(mm) -> int:
+    """VmLck in bytes."""
+    return sum(v.end - v.start for v in mm.vmas if v.flags & VM_LOCKED)

@@ -1,0 +1,39 @@
+"""What an access can come to when it fails: signals, the OOM killer, and the fault path's own words
+for them."""
+
+
+class Segfault(Exception):
+    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA) or "SEGV_ACCERR" (the VMA forbids it)."""
+
+    signal = "SIGSEGV"
+
+    def __init__(self, task, addr: int, access: str, code: str, reason: str):
+        super().__init__(f"{self.signal} ({code}): {reason}")
+        self.task, self.addr, self.access = task, addr, access
+        self.code, self.reason = code, reason
+
+
+
+class BusError(Segfault):
+    """SIGBUS; *code* is "BUS_ADRERR": the page lies beyond the end of the file."""
+
+    signal = "SIGBUS"
+
+
+
+class Killed(Exception):
+    """The OOM killer chose this task; every later call of it raises this again."""
+
+    def __init__(self, task, reason: str):
+        super().__init__(f"{task.name} was killed: {reason}")
+        self.task, self.reason = task, reason
+
+
+
+class PastEnd(Exception):
+    """The page of the file does not exist (VM_FAULT_SIGBUS)."""
+
+
+
+class Guarded(Exception):
+    """The entry is a guard marker (VM_FAULT_SIGSEGV)."""
