@@ -9,7 +9,7 @@ from .geometry import GUARD, PRESENT, A, D, entry_pfn
 from .populate import faultin
 from .signals import Guarded, PastEnd
 from .tlb import flush_range
-from .unmap import truncate_pages, zap_page_range
+from .unmap import punch_hole, zap_page_range
 from .unshare import put_table, unshare_edges, unshare_range
 from .vma import (
     VM_DONTCOPY,
@@ -144,9 +144,8 @@ def remove(machine, mm, vma, start: int, end: int) -> None:
         raise oserror(errno.EINVAL, f"{vma} has no file to punch a hole into")
     if vma.flags & (VM_SHARED | VM_MAYWRITE) != VM_SHARED | VM_MAYWRITE:
         raise oserror(errno.EACCES, f"{vma} is not a writable shared mapping")
-    first = vma.index(start)
-    last = first + (end - start >> machine.geometry.page_shift)
-    truncate_pages(machine, vma.file.inode.mapping, first, last, even_cows=False)
+    offset = vma.index(start) << machine.geometry.page_shift
+    punch_hole(machine, vma.file.inode.mapping, offset, offset + end - start)
 
 
 def guard_install(machine, mm, vma, start: int, end: int) -> None:

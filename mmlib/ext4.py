@@ -33,15 +33,13 @@ class DiskMapping(Mapping):
             self.get(index)
         return super().read(offset, n)
 
-    def write(self, offset: int, data: bytes) -> None:
-        super().write(offset, data)
-        size = self.memory.page_size
-        for index in range(offset // size, -(-(offset + len(data)) // size)):
-            self.pages[index].dirty = True
-
     def zero(self, start: int, end: int) -> None:
-        if start < end:
-            self.write(start, bytes(end - start)) if end <= self.size else super().zero(start, end)
+        """In the cache and on disk, so that nothing needs to be read or written back for it."""
+        super().zero(start, end)
+        index, within = divmod(start, self.memory.page_size)
+        if start < end and index in self.disk:
+            old = self.disk[index]
+            self.disk[index] = old[:within] + bytes(end - start) + old[within + end - start:]
 
     def write_back(self, folio: Folio) -> None:
         """*folio* is on disk now."""

@@ -8,7 +8,7 @@ address space is an mm (mm.py).
 import errno
 
 from .abi import O_ACCMODE, O_RDONLY, O_WRONLY
-from .memory import Folio, Memory
+from .memory import Folio, Memory, OutOfMemory
 
 
 class Mapping:
@@ -63,20 +63,30 @@ class Mapping:
             offset += take
         return b"".join(out)
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: bytes) -> int:
+        """The bytes written: fewer than *data* where memory ends; OutOfMemory if it is none."""
         size, done = self.memory.page_size, 0
         while done < len(data):
             index, within = divmod(offset + done, size)
             part = data[done:done + size - within]
-            self.memory.write(self.get(index), within, part)
+            try:
+                folio = self.get(index)
+            except OutOfMemory:
+                if not done:
+                    raise
+                break
+            self.memory.write(folio, within, part)
+            folio.dirty = self.on_disk
             done += len(part)
             self.size = max(self.size, offset + done)
+        return done
 
     def zero(self, start: int, end: int) -> None:
         """Zero the bytes [start, end) of one page that is in the cache, if it is."""
         folio = self.find(start // self.memory.page_size)
         if folio is not None and start < end:
-            self.memory.write(folio, start % self.memory.page_size, bytes(end - start))
+            within = start % (self.memory.page_size * self.step)
+            self.memory.write(folio, within, bytes(end - start))
 
 
 class Inode:

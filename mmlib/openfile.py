@@ -7,7 +7,7 @@ from .files import Inode, check_readable, check_writable, oserror
 from .hugetlb import NoHugePage
 from .record import Ref, call
 from .rmap import folio_mkclean
-from .unmap import truncate_pages
+from .unmap import punch_hole, truncate_pages
 
 
 class File:
@@ -71,16 +71,11 @@ class File:
             raise oserror(errno.EINVAL, f"offset {offset}, length {length}")
         mapping, size = self.inode.mapping, self.machine.geometry.page_size
         end = offset + length
-        if self.inode.huge:
-            self._whole_pages("offset", offset), self._whole_pages("length", length)
         if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-            first, last = -(-offset // size), end // size
-            mapping.zero(offset, min(end, first * size))
-            mapping.zero(max(last * size, offset), end) if last >= first else None
-            if first < last:
-                truncate_pages(self.machine, mapping, first, last, even_cows=False)
+            punch_hole(self.machine, mapping, offset, end)
         elif mode in (0, FALLOC_FL_KEEP_SIZE):
-            for index in range(offset // size, -(-end // size), mapping.step):
+            first = offset // size // mapping.step * mapping.step
+            for index in range(first, -(-end // size), mapping.step):
                 self._fill(index)
             if mode == 0:
                 mapping.size = max(mapping.size, end)
@@ -109,7 +104,7 @@ class File:
 
     @call
     def pwrite(self, data: bytes, offset: int) -> int:
-        """pwrite(2): the bytes written; the file grows as needed."""
+        """pwrite(2): the bytes written, fewer where memory ends; the file grows as needed."""
         number("offset", offset)
         if not isinstance(data, (bytes, bytearray)):
             raise TypeError(f"data is bytes, not {data!r}")
@@ -118,8 +113,7 @@ class File:
             raise oserror(errno.EINVAL, f"offset {offset} is negative")
         if self.inode.huge:
             raise oserror(errno.EINVAL, f"{self.name}: hugetlbfs files are written by mapping them")
-        self.inode.mapping.write(offset, bytes(data))
-        return len(data)
+        return self.inode.mapping.write(offset, bytes(data))
 
     @call
     def read(self, n: int) -> bytes:

@@ -21,8 +21,7 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
         mm.remove(vma)
         if vma.promised is not None:
             break_promise(mm, vma)
-    for vma in gone:
-        free_pgtables(machine, mm, vma.start, vma.end)
+    free_pgtables(machine, mm, [(vma.start, vma.end) for vma in gone])
 
 
 def break_promise(mm, vma) -> None:
@@ -70,11 +69,16 @@ def zap_page_range(machine, mm, start: int, end: int, keep=None, guards: bool = 
     return cleared
 
 
-def free_pgtables(machine, mm, start: int, end: int) -> None:
-    """Free the tables that meet [start, end) and have no VMA in their span any more."""
-    for addr, parent, index, table in reversed(list(machine.tables.links(mm.pgd, start, end))):
-        if not mm.vmas_in(addr, addr + machine.geometry.span(table.level)):
-            put_table(machine, mm, parent, index)
+def free_pgtables(machine, mm, ranges: list[tuple[int, int]]) -> None:
+    """Free the tables that meet one of *ranges* and have no VMA in their span any more, lower
+    levels first: a table may lie above several ranges."""
+    found = {}
+    for start, end in ranges:
+        for addr, parent, index, table in machine.tables.links(mm.pgd, start, end):
+            if not mm.vmas_in(addr, addr + machine.geometry.span(table.level)):
+                found[table] = (parent, index)
+    for table in sorted(found, key=lambda table: table.level):
+        put_table(machine, mm, *found[table])
 
 
 def exit_mmap(machine, mm) -> None:
@@ -105,6 +109,19 @@ def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cow
                 unshare_range(machine, vma.mm, start, end)
             keep = None if even_cows else (lambda folio: folio.mapping is not mapping)
             zap_page_range(machine, vma.mm, start, end, keep)
+
+
+def punch_hole(machine, mapping, start: int, end: int) -> None:
+    """Whole pages within bytes [start, end) of a file leave; the rest of the range is zeroed
+    (shmem_fallocate, hugetlbfs_punch_hole)."""
+    size = machine.geometry.page_size * mapping.step
+    first, last = -(-start // size), end // size
+    mapping.zero(start, min(end, first * size))
+    if last >= first:
+        mapping.zero(last * size, end)
+    if first < last:
+        truncate_pages(machine, mapping, first * mapping.step, last * mapping.step,
+                       even_cows=False)
 
 
 def truncate_pages(machine, mapping, first: int, last: int | None, even_cows: bool) -> None:

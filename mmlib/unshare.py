@@ -57,6 +57,7 @@ def free_table(machine, table: Ptdesc) -> None:
             if entry & PRESENT:
                 memory.put_folio(memory.folio(entry_pfn(entry)))
         else:
+            assert child.home is not None, (table, child)
             tables.unlink(table, index)
             if not child.users and not (child.home and machine.sharing.keep_unused):
                 free_table(machine, child)
