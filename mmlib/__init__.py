@@ -21,7 +21,7 @@ Imports point down this list, and a test enforces it:
     mmu                     one access: TLB, walk, exception
     spell record            one call is one Step
     openfile namespace task machine     what a script calls
-    check export            what must hold between two steps; the machine as bytes
+    check export problems   what must hold between two steps; the machine as bytes; exercises
     views                   pictures and text; the only layer that may import a widget library
 """
 

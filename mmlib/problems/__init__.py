@@ -1,0 +1,36 @@
+"""Exercises: `check` tells why an answer is wrong, and never what the right one is.
+
+No answer stands here.  Each is computed by running the machine, so an exercise cannot disagree
+with the simulator; the reasons belong to the mistakes that people make.
+"""
+
+from . import fork
+from .exercise import Exercise, Verdict
+
+EXERCISES = {**fork.EXERCISES}
+
+
+def check(name: str, answer=...) -> Verdict:
+    """Is *answer* right for the exercise *name*, such as "03.1"?
+
+    An answer that is still `...` is not answered yet; an unknown name is a ValueError that lists the
+    known ones.
+
+    >>> check("03.1")
+    Not yet. Put your answer in the place of the three dots and run the cell again.
+    """
+    if name not in EXERCISES:
+        raise ValueError(f"there is no exercise {name!r}; there are {', '.join(EXERCISES)}")
+    if answer is ...:
+        return Verdict(False, "Put your answer in the place of the three dots and run the cell "
+                       "again.")
+    exercise = EXERCISES[name]
+    if not isinstance(exercise, Exercise):
+        return exercise(answer)
+    right = exercise.answer()
+    if type(answer) is not type(right):
+        return Verdict(False, f"The answer is of type {type(right).__name__}, "
+                       f"not {type(answer).__name__}.")
+    if answer == right:
+        return Verdict(True, exercise.why)
+    return Verdict(False, exercise.mistakes().get(answer, exercise.hint))
