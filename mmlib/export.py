@@ -1,93 +1,84 @@
-"""A machine as physical memory: its page tables as the bytes that an x86-64 MMU walks.
+"""Write a machine as physical memory: its page tables as the bytes that an x86-64 MMU walks.
 
-The format is mmimage/1 (docs/formats.md): `image.bin` is physical memory from address 0 and
-`image.json` says which CR3 belongs to whom and what must come of accesses.  Frame numbers are
-physical addresses here already, so nothing is translated: what the simulator walked is what an
-independent MMU walks.
+A scenario is run up to an op. DIR then holds, in the format mmimage/1, `image.bin`, which is
+physical memory from address 0, and `image.json`, which says whose CR3 is whose and what must come
+of accesses, so that anything that can walk page tables can check them.
 """
 
+import argparse
 import json
-import random
-import struct
 from pathlib import Path
 
-from .geometry import NX, PRESENT, P, entry_pfn
-from .memory import ZERO_PFN
-from .tables import writable
-
-ABSENT = 64                             # claims of addresses that must fault, a process
-
-
-def memory_image(machine) -> bytearray:
-    """Physical memory from address 0: every table and every page in its frame.
-
-    Raises ValueError for a geometry that no processor has."""
-    geometry = machine.geometry
-    if geometry.entries != 512:
-        raise ValueError(f"no processor walks tables of {geometry.entries} entries; use X86_64")
-    tables, folios = machine.tables.by_pfn, machine.memory.folios
-    top = max([ZERO_PFN, *tables, *folios]) + 1
-    image = bytearray(top * geometry.page_size)
-    for pfn, table in tables.items():
-        for index, entry in machine.tables.present(table):
-            struct.pack_into("<Q", image, pfn * geometry.page_size + index * 8, entry)
-    for pfn, folio in folios.items():
-        if folio.data is not None:
-            image[pfn * geometry.page_size:(pfn + 1) * geometry.page_size] = folio.data
-    return image
+from .image import check_geometry, description, write_memory
+from .kinds import BadInput, at, shown
+from .loading import Recording, load
+from .scenario import Stage
+from .worlds import simulator
 
 
-def claims(machine, task, image: bytes, seed: int = 0) -> list[dict]:
-    """What must come of accesses of *task*: read, write and fetch of every present page, and of
-    at least 64 addresses where nothing may be reached."""
-    rng, geometry, out, present = random.Random(seed), machine.geometry, [], []
-    for addr, _, _, entry in machine.tables.leaves(task.mm.pgd, 0, geometry.task_size):
-        within = rng.randrange(geometry.page_size)
-        va, pa = addr + within, (entry_pfn(entry) << geometry.page_shift) + within
-        present.append(addr)
-        good = {"result": "ok", "pa": pa, "byte": image[pa]}
-        fault = {"result": "fault"}
-        for access, allowed in (("r", entry & P), ("w", entry & P and writable(entry)),
-                                ("x", entry & P and not entry & NX)):
-            if access != "x" or not allowed:
-                out.append({"va": va, "access": access, "user": True,
-                            **(good if allowed else fault)})
-    return out + [{"va": va, "access": rng.choice("rw"), "user": True, "result": "fault"}
-                  for va in absent(machine, task, present, rng)]
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a recording or a scenario")
+    parser.add_argument("--sequence", metavar="ID", help="which of its sequences (the first)")
+    parser.add_argument("--op", metavar="N", type=int,
+                        help="the last op to be run, counted from 0 (all)")
+    parser.add_argument("--sharing", choices=("private", "cache"),
+                        help="run with private page tables or with the file table cache")
+    parser.add_argument("--out", metavar="DIR", required=True, type=Path,
+                        help="the folder to write to; it is made if need be")
 
 
-def absent(machine, task, present: list[int], rng: random.Random) -> list[int]:
-    """Addresses that no entry maps: beside present pages, inside VMAs, and anywhere."""
-    geometry, size = machine.geometry, machine.geometry.page_size
-    near = [addr + n * size for addr in present for n in (-512, -1, 1, 512)]
-    near += [at for vma in task.mm.vmas for at in (vma.start - 1, vma.start, vma.end - 1, vma.end)]
-    rng.shuffle(near)
-    found = {}
-    while len(found) < ABSENT:
-        va = near.pop() + rng.randrange(size) if near else rng.randrange(geometry.task_size)
-        if 0 <= va < geometry.task_size:
-            entry = machine.tables.lookup(task.mm.pgd, va)[2]
-            if not entry & PRESENT:
-                found[va] = None
-    return list(found)
+def run(args: argparse.Namespace) -> int:
+    """The command; raises BadInput."""
+    recording = load(args.file)
+    with at(recording.path):
+        sequence = chosen(recording, args.sequence)
+        with at(f"sequence {shown(sequence['id'])}"):
+            sequence = cut(sequence, args.op)
+            machine = simulator(sequence, args.sharing)
+            check_geometry(machine)
+            stage = Stage(sequence, machine)
+            for op in sequence["ops"]:
+                stage.act(op)
+    tasks = {str(n): task for n, task in sorted(stage.tasks.items()) if task.alive}
+    try:
+        told = export(machine, tasks, args.out)
+    except OSError as why:
+        raise BadInput(f"--out {args.out}: expected a folder that can be written: "
+                       f"{why.strerror}") from None
+    claims = sum(len(process["expect"]) for process in told["processes"])
+    print(f"{args.out / 'image.json'}: sequence {sequence['id']} after {len(sequence['ops'])} ops: "
+          f"{len(tasks)} processes, {told['distinct_tables_without_roots']} page tables "
+          f"({told['shared_tables']} shared), {claims} claims")
+    return 0
 
 
-def image_description(machine, tasks: dict, image: bytes) -> dict:
-    """The contents of image.json for *tasks*, a dict of name and Task."""
-    roots = {t.mm.pgd.pfn for t in machine.tasks}
-    shared = [t for t in machine.tables.by_pfn.values() if t.users > 1]
-    return {
-        "format": "mmimage/1", "levels": machine.geometry.levels, "image": "image.bin",
-        "processes": [{"name": name, "cr3": task.mm.pgd.pfn << machine.geometry.page_shift,
-                       "expect": claims(machine, task, image)} for name, task in tasks.items()],
-        "tables_per_process_without_root": {n: t.reachable_tables for n, t in tasks.items()},
-        "distinct_tables_without_roots": len(machine.tables.by_pfn) - len(roots),
-        "shared_tables": len(shared),
-    }
+def chosen(recording: Recording, name: str | None) -> dict:
+    """The sequence of that name; the first if there is no name."""
+    for sequence in recording.sequences:
+        if name in (None, sequence["id"]):
+            return sequence
+    raise BadInput(f"--sequence: expected the id of a sequence ({recording.sequences[0]['id']}, "
+                   f"...), not {shown(name)}")
+
+
+def cut(sequence: dict, last: int | None) -> dict:
+    """*sequence* up to and including op *last*.
+
+    >>> cut({"ops": ["mmap", "load", "exit"]}, 1)
+    {'ops': ['mmap', 'load']}
+    """
+    ops = sequence["ops"]
+    if last is None:
+        return sequence
+    if not 0 <= last < len(ops):
+        raise BadInput(f"--op: expected an op, 0 to {len(ops) - 1}, not {last}")
+    return sequence | {"ops": ops[:last + 1]}
 
 
 def export(machine, tasks: dict, out: Path) -> dict:
     """Write image.bin and image.json into the folder *out*; returns the description.
+
+    Raises BadInput for a geometry that no processor has, OSError where *out* cannot be written.
 
     >>> import tempfile
     >>> from mmlib import Machine
@@ -96,9 +87,10 @@ def export(machine, tasks: dict, out: Path) -> dict:
     ...     export(m, {"a": a}, Path(folder))["processes"][0]["cr3"]
     8192
     """
-    image = memory_image(machine)
-    description = image_description(machine, tasks, image)
+    check_geometry(machine)
+    told = description(machine, tasks)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "image.bin").write_bytes(image)
-    (out / "image.json").write_text(json.dumps(description, indent=1) + "\n")
-    return description
+    with open(out / "image.bin", "wb") as file:
+        write_memory(machine, file)
+    (out / "image.json").write_text(json.dumps(told) + "\n", encoding="ascii")
+    return told

@@ -10,10 +10,11 @@ from .kinds import Kind, by_process, either, rows, text, whole
 
 # What no machine could hold is refused before it is tried.
 FILE_BYTES = 256 << 20                  # of JSON
-OPS, SEQUENCES = 1_000_000, 100_000     # a file
+OPS = 1_000_000                         # a file
 PROCESSES, CPUS = 1024, 1024            # a sequence
 ADDRESS = 1 << 57                       # the largest address space: five levels, both halves
 FILE_PAGES = 1 << 35                    # 128 TiB
+HUGE_PAGES = 1 << 16                    # 128 GiB
 BULK_PAGES = 1 << 20                    # pages that calls on ranges fault in, a sequence
 
 GEOMETRIES = {g.name: g for g in (geometry.TINY, geometry.X86_64, geometry.LA57)}
@@ -131,6 +132,8 @@ def kind_of(form: str, op: str, field: str) -> Kind:
         return flag_list(FLAGS[op], True) if own else flag_list(ORACLE_FLAGS[op], False)
     if (op, field) == ("open", "mode"):
         return whole(0, 0o7777)
+    if (op, field) in (("load", "n"), ("touch", "len")):
+        return whole(1, 65536 if field == "n" else ADDRESS)
     if (own, op, field) == (True, "mmap", "addr"):
         return Kind(f"{LENGTH.words}, or null", lambda value: value is None or LENGTH.fits(value))
     return (WIDER if own else FIELDS)[field]

@@ -92,5 +92,8 @@ def shown(value) -> str:
     >>> shown("a" * 100), shown({"a": [1]})
     ('"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa...', '{"a": [1]}')
     """
-    line = json.dumps(value)
+    try:
+        line = json.dumps(value)
+    except RecursionError:
+        return "something that is nested deeply"
     return line if len(line) <= 40 else line[:38] + "..."

@@ -77,5 +77,7 @@ def check_document(document) -> None:
             check_sequence(sequence, form)
         ids.add(name)
         ops += len(sequence["ops"])
-        if ops > formats.OPS or number >= formats.SEQUENCES:
-            raise BadInput(f"expected at most {formats.SEQUENCES} sequences of {formats.OPS} ops")
+        if ops > formats.OPS:
+            raise BadInput(f"expected at most {formats.OPS} ops in all")
+    if not ids:
+        raise BadInput('field "sequences": expected at least one')

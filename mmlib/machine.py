@@ -199,7 +199,7 @@ class Machine:
         namespace.unlink(self, path)
 
     @call
-    def mkdir(self, path: str, mode: int = 0o600) -> None:
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
         """mkdir(2)"""
         namespace.mkdir(self, path)
 

@@ -20,10 +20,13 @@ space is larger), not "top"
     """
     cast = Cast(form)
     if form == "mmoracle-hugetlb/1":
-        take(sequence, "file_gib", whole(1, 1 << 17))
+        take(sequence, "file_gib", whole(1, 1 << 17, "no address space could map more"))
+    elif "file_gib" in sequence:
+        raise BadInput('field "file_gib": expected only in mmoracle-hugetlb/1')
     if form == "mmlib/1":
         take(sequence, "geometry", either("TINY, X86_64 or LA57", *formats.GEOMETRIES), None)
         take(sequence, "cpus", whole(1, formats.CPUS), 1)
+        take(sequence, "huge_pages", whole(0, formats.HUGE_PAGES), 0)
         take(sequence, "sharing", either("private or cache", *formats.SHARING), None)
         for number, mount in enumerate(take(sequence, "mounts", LIST, [])):
             with at(f"mount {number}"):

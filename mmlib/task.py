@@ -94,7 +94,7 @@ class Task:
         self.machine.unlink(path)
 
     @call
-    def mkdir(self, path: str, mode: int = 0o700) -> None:
+    def mkdir(self, path: str, mode: int = 0o755) -> None:
         """mkdir(2)"""
         self.machine.mkdir(path, mode)
 

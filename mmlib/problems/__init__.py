@@ -4,17 +4,17 @@ No answer stands here.  Each is computed by running the machine, so an exercise 
 with the simulator; the reasons belong to the mistakes that people make.
 """
 
-from . import fork
+from . import faults, fork, walk
 from .exercise import Exercise, Verdict
 
-EXERCISES = {**fork.EXERCISES}
+EXERCISES = {**walk.EXERCISES, **faults.EXERCISES, **fork.EXERCISES}
 
 
 def check(name: str, answer=...) -> Verdict:
     """Is *answer* right for the exercise *name*, such as "03.1"?
 
-    An answer that is still `...` is not answered yet; an unknown name is a ValueError that lists the
-    known ones.
+    An answer that is still `...` is not answered yet.  An unknown name is a ValueError that lists
+    the known ones.
 
     >>> check("03.1")
     Not yet. Put your answer in the place of the three dots and run the cell again.

@@ -1,0 +1,181 @@
+"""Is everything here that the notebooks need?
+
+Exit status 0 if it is, 1 if something is missing; each line says what to do about it. A note is
+about what the notebooks can do without. Nothing but the standard library is needed to ask.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+
+from . import abilities
+from .packages import declared, satisfies, split
+
+# What draws widgets in JupyterLab, and the Python package that brings it.
+EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets",
+              "anywidget": "anywidget"}
+
+
+class Check(NamedTuple):
+    """What was looked at, "ok", "note" or "missing", what is there, and what to do about it."""
+
+    name: str
+    status: str
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        """
+        >>> print(Check("numpy", "missing", "not installed", "pip install numpy"))
+        missing  numpy: not installed. Do: pip install numpy
+        """
+        remedy = f". {'Do: ' * (self.status == 'missing')}{self.remedy}" if self.remedy else ""
+        return f"{self.status:8} {self.name}: {self.found}{remedy}"
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command."""
+    checks = [*python_and_packages(), *widgets(), renderer(), *kernel()]
+    missing = sum(check.status == "missing" for check in checks)
+    if args.json:
+        print(json.dumps({"ok": not missing, "checks": [check._asdict() for check in checks]}))
+    else:
+        print(*checks, sep="\n")
+        print(f"{missing or 'nothing'} missing")
+    return 1 if missing else 0
+
+
+# Python and packages ---------------------------------------------------------------------------
+def python_and_packages() -> list[Check]:
+    """This Python and what the extra "lab" asks for, against the bounds that mmlib declares."""
+    try:
+        python, requirements = declared()
+    except LookupError:
+        return [Check("mmlib", "missing", "neither installed nor in a folder with pyproject.toml",
+                      'python -m pip install -e ".[lab]" in the folder of the project')]
+    fits = satisfies(platform.python_version(), python)
+    found = f"{platform.python_version()} (wanted {python}), {sys.executable}"
+    remedy = "install a newer Python, and mmlib with it"
+    return [Check("Python", "ok", found) if fits else Check("Python", "missing", found, remedy),
+            *(package(*lab) for lab in map(split, requirements) if lab[0] != "graphviz-pure")]
+
+
+def package(name: str, bounds: str) -> Check:
+    """Is the package installed, in a version within *bounds*?"""
+    remedy = pip_install(name + bounds)
+    try:
+        version = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return Check(name, "missing", "not installed", remedy)
+    found = f"{version} (wanted {bounds or 'any'})"
+    if satisfies(version, bounds):
+        return Check(name, "ok", found)
+    return Check(name, "missing", found, remedy)
+
+
+def pip_install(requirement: str) -> str:
+    return f'{sys.executable} -m pip install "{requirement}"'
+
+
+# JupyterLab ------------------------------------------------------------------------------------
+def widgets() -> list[Check]:
+    """Will JupyterLab draw widgets: are both extensions where it looks, and not disabled?"""
+    disabled, out = disabled_extensions(), []
+    for name, brings in EXTENSIONS.items():
+        where = next((folder for folder in jupyter_path("share", "labextensions")
+                      if (folder / name / "package.json").is_file()), None)
+        if where is None:
+            out.append(Check(f"extension {name}", "missing", "not where JupyterLab looks",
+                             f"install {brings} into the Python that runs JupyterLab"))
+        elif name in disabled:
+            out.append(Check(f"extension {name}", "missing", "disabled",
+                             f"jupyter labextension enable {name}"))
+        else:
+            out.append(Check(f"extension {name}", "ok", f"enabled, in {where}"))
+    return out
+
+
+def jupyter_path(kind: str, name: str) -> list[Path]:
+    """The folders that Jupyter looks through for shared data or for settings ("etc")."""
+    try:
+        from jupyter_core import paths
+    except ImportError:
+        folder = Path(sys.prefix, kind, "jupyter")
+        return [folder / name]
+    return [Path(folder, name) for folder in
+            (paths.jupyter_path() if kind == "share" else paths.jupyter_config_path())]
+
+
+def disabled_extensions() -> set[str]:
+    """The extensions that a settings file of JupyterLab turns off."""
+    names: dict[str, bool] = {}
+    for folder in reversed(jupyter_path("etc", "labconfig")):
+        try:
+            told = json.loads((folder / "page_config.json").read_text(encoding="utf-8"))
+            listed = told.get("disabledExtensions", {})
+            names |= listed if isinstance(listed, dict) else dict.fromkeys(listed, True)
+        except (OSError, ValueError, AttributeError, TypeError):
+            pass                        # no such file, or none that JupyterLab would read either
+    return {name for name, off in names.items() if off}
+
+
+# the renderer ----------------------------------------------------------------------------------
+def renderer() -> Check:
+    """Is there a Graphviz, and can it draw?"""
+    path = find_renderer()
+    if path is None:
+        return Check("renderer", "missing", "no Graphviz found; trees are shown as text",
+                     pip_install("graphviz-pure>=0.2.2,<0.3"))
+    try:
+        drawn = subprocess.run([path, "-Tsvg"], input="graph { a }", capture_output=True,
+                               text=True, timeout=20).stdout
+        asked = subprocess.run([path, "-V"], capture_output=True, text=True, timeout=20)
+        version = re.search(r"version (\S+)", asked.stdout + asked.stderr)
+    except (OSError, subprocess.TimeoutExpired) as why:
+        drawn, version = str(why), None
+    if "<svg" not in drawn:
+        return Check("renderer", "missing", f"{path} does not draw", "unset MMLIB_DOT"
+                     if "MMLIB_DOT" in os.environ else "let MMLIB_DOT name a Graphviz that does")
+    return Check("renderer", "ok", f"{path}, version {version[1] if version else 'unknown'}")
+
+
+def find_renderer() -> str | None:
+    """$MMLIB_DOT, else `dot` on PATH, else the program of the package graphviz-pure.
+
+    That one is asked of the package: JupyterLab need not have its folder on PATH."""
+    if path := os.environ.get("MMLIB_DOT") or shutil.which("dot"):
+        return path
+    try:
+        files = metadata.files("graphviz-pure") or ()
+    except metadata.PackageNotFoundError:
+        return None
+    return next((str(file.locate().resolve()) for file in files if file.stem == "graphviz-pure"
+                 and file.parent.name in ("bin", "Scripts")), None)
+
+
+# the kernel ------------------------------------------------------------------------------------
+def kernel() -> list[Check]:
+    """Can this computer's kernel be asked what the simulator answers?"""
+    instead = "Recorded answers are shown instead"
+    if other := abilities.other_kind():
+        return [Check("kernel", "note", other, instead)]
+    checks = [Check("kernel", "ok", f"Linux {platform.release()}, {platform.machine()}")]
+    for name, (can, use) in abilities.needed().items():
+        checks.append(Check(name, "ok", "there") if can else
+                      Check(name, "note", f"not to be had, which {use} needs", instead))
+    if abilities.frame_numbers():
+        return [*checks, Check("frames", "ok", "pagemap tells frame numbers")]
+    return [*checks, Check("frames", "note", "pagemap hides frame numbers",
+                           "Only root is told which processes share a frame; all else can be had")]

@@ -1,0 +1,95 @@
+"""Exercises of notebook 01: walk an address."""
+
+import random
+
+from ..geometry import TINY, X86_64, P, entry_pfn
+from ..machine import Machine
+from .exercise import ANON, Exercise, Verdict
+
+ADDRESS = 0x7F12_3456_7ABC              # of exercise 1
+INDICES, OFFSET = (1, 2, 3, 0), 0x10    # of exercise 2
+
+
+def address_of(indices: tuple[int, ...], offset: int) -> int:
+    """The address in TINY that is cut into *indices*, top level first."""
+    return next(a for a in range(0, TINY.task_size, TINY.page_size)
+                if TINY.indices(a) == indices) + offset
+
+
+def entries_read() -> int:
+    """Entries that the MMU reads for loads of two pages, each loaded twice, after their faults."""
+    machine = Machine(TINY, cpus=2)
+    task = machine.spawn()
+    task.mmap(0x4000, 0x2000, "rw", ANON)
+    task.touch(0x4000, 0x2000, write=True)
+    task.run_on(1)                      # a CPU whose TLB is empty
+    before = len(machine.trace)
+    for addr in (0x4000, 0x5000, 0x4000, 0x5000):
+        task.load(addr)
+    return sum(e.kind == "walk" for step in machine.trace[before:] for e in step.events)
+
+
+def check_walk(answer) -> Verdict:
+    """Run the reader's walk over a machine with holes, and compare with the MMU's."""
+    if not callable(answer):
+        return Verdict(False, "Give the function itself: check('01.4', my_walk).")
+    machine, rng = Machine(TINY, trace=False), random.Random(1)
+    task = machine.spawn()
+    for start in (0x4000, 0x30000, 0xC0000):
+        task.mmap(start, 0x4000, "rw", ANON)
+        task.touch(start + 0x1000, 0x2000, write=True)
+    tables = machine.tables.by_pfn
+
+    def read(pfn: int, index: int) -> int:
+        return machine.tables.get(tables[pfn], index)
+
+    for addr in [0x5008, 0x4000, 0x31FFF, 0xC2000] + [rng.randrange(TINY.task_size)
+                                                      for _ in range(200)]:
+        entry = machine.tables.walk(task.mm.pgd, addr)[-1][2]
+        right = (entry_pfn(entry) << 12) + addr % 4096 if entry & P else None
+        try:
+            got = answer(read, task.mm.pgd.pfn, addr)
+        except Exception as failed:
+            return Verdict(False, f"For {addr:#x} your function ended with "
+                           f"{type(failed).__name__}: {failed}. What does it do at an empty entry?")
+        if got != right:
+            return Verdict(False, f"For {addr:#x} your function returned {got!r}. " + (
+                "Nothing is mapped there." if right is None else
+                "Something is mapped there; is the offset in the page added?"))
+    return Verdict(True, "Your walk agrees with the MMU at every address that was tried.")
+
+
+def check_one_bit(answer) -> Verdict:
+    """Two addresses, one bit apart, whose walks have only the top-level table in common."""
+    if not (isinstance(answer, tuple) and len(answer) == 2
+            and all(isinstance(a, int) and 0 <= a < X86_64.task_size for a in answer)):
+        return Verdict(False, "Give a tuple of two user-space addresses of X86_64.")
+    one, two = answer
+    if (one ^ two).bit_count() != 1:
+        return Verdict(False, f"They differ in {(one ^ two).bit_count()} bits.")
+    if X86_64.index(one, 4) == X86_64.index(two, 4):
+        return Verdict(False, "Their top-level index is the same, so the next table is, too.")
+    return Verdict(True, "One bit of the top-level index, and everything below is different.")
+
+
+EXERCISES = {
+    "01.1": Exercise(
+        lambda: X86_64.index(ADDRESS, 2), "Nine bits, after the page offset and the PTE index.",
+        lambda: {X86_64.index(ADDRESS, 1): "That is the index into the PTE table.",
+                 X86_64.index(ADDRESS, 3): "That is the index into the PUD.",
+                 X86_64.index(ADDRESS, 4): "That is the index into the top-level table."},
+        "Which bits are left when the offset and the PTE index are shifted out?"),
+    "01.2": Exercise(
+        lambda: address_of(INDICES, OFFSET), "Each index is two bits in TINY, above 12 of offset.",
+        lambda: {address_of(INDICES, 0): "And the offset within the page?",
+                 address_of(INDICES[::-1], OFFSET): "The first index is that of the top level."},
+        "Put the pieces together again: index by index, two bits each, then the offset."),
+    "01.3": Exercise(
+        entries_read, "Two walks of four entries; the TLB answers the other two loads.",
+        lambda: {4 * entries_read() // 2: "Does the second load of a page walk again?",
+                 entries_read() // 2: "Does the TLB entry of one page translate its neighbour?",
+                 2: "That is the number of walks. How many entries does a walk read?"},
+        "How many of the four loads find their page in the TLB?"),
+    "01.4": check_walk,
+    "01.5": check_one_bit,
+}
