@@ -17,7 +17,9 @@ from .vma import (
     VM_HUGEPAGE,
     VM_HUGETLB,
     VM_LOCKED,
+    VM_MAYSHARE,
     VM_MAYWRITE,
+    VM_MERGEABLE,
     VM_NOHUGEPAGE,
     VM_NOSHARE,
     VM_RAND_READ,
@@ -38,22 +40,26 @@ FLAGS = {
     abi.MADV_WIPEONFORK: (0, VM_WIPEONFORK), abi.MADV_KEEPONFORK: (VM_WIPEONFORK, 0),
     abi.MADV_DONTDUMP: (0, VM_DONTDUMP), abi.MADV_DODUMP: (VM_DONTDUMP, 0),
     abi.MADV_NOSHARE_TABLES: (0, VM_NOSHARE), abi.MADV_SHARE_TABLES: (VM_NOSHARE, 0),
+    abi.MADV_MERGEABLE: (0, VM_MERGEABLE), abi.MADV_UNMERGEABLE: (VM_MERGEABLE, 0),
     abi.MADV_HUGEPAGE: (VM_NOHUGEPAGE, VM_HUGEPAGE),
     abi.MADV_NOHUGEPAGE: (VM_HUGEPAGE, VM_NOHUGEPAGE),
 }
 # Advice about what this machine does not have: reading ahead, an LRU, swap.
 WITHOUT_EFFECT = (abi.MADV_WILLNEED, abi.MADV_COLD, abi.MADV_PAGEOUT)
+POPULATE = (abi.MADV_POPULATE_READ, abi.MADV_POPULATE_WRITE)
 
 
 def do_madvise(machine, task, start: int, end: int, advice: int) -> None:
     """Apply *advice* to every VMA in [start, end); ENOMEM at the end if there was a hole
     (madvise_walk_vmas)."""
     mm = task.mm
-    if advice in (abi.MADV_POPULATE_READ, abi.MADV_POPULATE_WRITE):
+    if advice not in {*FLAGS, *WITHOUT_EFFECT, *ACTIONS, *POPULATE}:
+        raise oserror(errno.EINVAL, f"advice {advice} is not known here")
+    if end >= 1 << 64:
+        raise oserror(errno.EINVAL, f"[{start:#x}, {end:#x}) exceeds 64 bits")
+    if advice in POPULATE:
         populate_range(machine, task, start, end, advice == abi.MADV_POPULATE_WRITE)
         return
-    if advice not in FLAGS and advice not in WITHOUT_EFFECT and advice not in ACTIONS:
-        raise oserror(errno.EINVAL, f"advice {advice} is not known here")
     at, hole = start, False
     for vma in mm.vmas_in(start, end):
         hole, low, high = hole or vma.start > at, max(start, vma.start), min(vma.end, end)
@@ -72,6 +78,8 @@ def change_flags(machine, mm, vma, start: int, end: int, advice: int) -> None:
     """MADV_DONTFORK and its kin: VMA flags, splitting and merging as mprotect does."""
     if advice == abi.MADV_WIPEONFORK and (vma.file or vma.flags & VM_SHARED):
         raise oserror(errno.EINVAL, f"{vma} is not private anonymous memory")
+    if advice == abi.MADV_MERGEABLE and vma.flags & (VM_MAYSHARE | VM_HUGETLB):
+        return                          # vma_ksm_compatible; nothing else of KSM is here
     clear, add = FLAGS[advice]
     flags = vma.flags & ~clear | add
     if flags == vma.flags:

@@ -34,7 +34,9 @@ class MM:
         return self.vmas[i - 1] if i and addr < self.vmas[i - 1].end else None
 
     def vmas_in(self, start: int, end: int) -> list[VMA]:
-        """The VMAs that meet [start, end), in order."""
+        """The VMAs that meet [start, end), in order; none if that is empty."""
+        if start >= end:
+            return []
         i = bisect_right(self.vmas, start, key=lambda v: v.end)
         j = i
         while j < len(self.vmas) and self.vmas[j].start < end:

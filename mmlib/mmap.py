@@ -13,6 +13,8 @@ from .abi import (
     MAP_PRIVATE,
     MAP_SHARED,
     MAP_SHARED_VALIDATE,
+    MAP_STACK,
+    MAP_SYNC,
     MAP_TYPE,
     MS_ASYNC,
     MS_INVALIDATE,
@@ -38,12 +40,17 @@ from .vma import (
     VM_MAYREAD,
     VM_MAYSHARE,
     VM_MAYWRITE,
+    VM_NOHUGEPAGE,
     VM_NORESERVE,
     VM_SHARED,
+    VM_SYNC,
     VM_WRITE,
     VMA,
 )
 
+# MAP_* flags that the VMA keeps (calc_vm_flag_bits)
+FLAGS = {MAP_NORESERVE: VM_NORESERVE, MAP_LOCKED: VM_LOCKED, MAP_STACK: VM_NOHUGEPAGE,
+         MAP_SYNC: VM_SYNC}
 MAY = VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC
 
 
@@ -58,23 +65,19 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         raise oserror(errno.EBADF, "there is neither a file nor MAP_ANONYMOUS")
     if length == 0:
         raise oserror(errno.EINVAL, "the length is 0")
-    if offset + length >= 1 << 63:
-        raise oserror(errno.EOVERFLOW, f"offset {offset:#x} + length {length:#x} is no file offset")
-    length = geometry.page_align(length)
     huge = bool(flags & MAP_HUGETLB) if anonymous else file.inode.huge
-    if huge:
-        length = -(-length // geometry.huge_size) * geometry.huge_size
-        if not anonymous and offset % geometry.huge_size:
-            raise oserror(errno.EINVAL, f"offset {offset:#x} lies inside a huge page")
-    elif flags & MAP_HUGETLB:
+    if flags & MAP_HUGETLB and not huge:
         raise oserror(errno.EINVAL, f"{file.name} has no huge pages")
-    start = choose_address(machine, mm, addr, length, flags,
-                           geometry.huge_size if huge else geometry.page_size)
+    unit = geometry.huge_size if huge else size
+    length = -(-length // unit) * unit
+    start = choose_address(machine, mm, addr, length, flags, unit)
+    if not anonymous and offset + length >= 1 << 63:
+        raise oserror(errno.EOVERFLOW, f"offset {offset:#x} + length {length:#x} is no file offset")
     vm_flags = prot | map_type(flags, prot, None if anonymous else file)
-    if flags & MAP_NORESERVE:
-        vm_flags |= VM_NORESERVE
-    if flags & MAP_LOCKED:
-        vm_flags |= VM_LOCKED
+    if not anonymous and offset % unit:
+        raise oserror(errno.EINVAL, f"offset {offset:#x} lies inside a huge page")
+    for flag, bit in FLAGS.items():
+        vm_flags |= bit if flags & flag else 0
     if huge:
         vm_flags |= VM_HUGETLB | VM_DONTEXPAND
     elif vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
@@ -122,8 +125,7 @@ def choose_address(machine, mm, addr: int | None, length: int, flags: int, align
 def map_type(flags: int, prot: int, file) -> int:
     """The vm_flags of MAP_SHARED or MAP_PRIVATE, checked against how *file* was opened."""
     kind, mode = flags & MAP_TYPE, O_RDWR if file is None else file.flags & O_ACCMODE
-    if kind == MAP_SHARED_VALIDATE and file is not None and flags & ~LEGACY_MAP_MASK & ~MAP_TYPE & \
-            ~MAP_FIXED_NOREPLACE:
+    if kind == MAP_SHARED_VALIDATE and file is not None and flags & ~LEGACY_MAP_MASK:
         raise oserror(errno.EOPNOTSUPP, f"MAP_SHARED_VALIDATE: unknown flags {flags:#x}")
     if kind not in (MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE) or \
             kind == MAP_SHARED_VALIDATE and file is None:
@@ -183,6 +185,8 @@ def do_msync(mm, start: int, end: int, flags: int) -> None:
 def do_mincore(machine, mm, start: int, end: int) -> bytes:
     """A byte a page: 1 if an entry is present or the page is in the file's cache."""
     out = bytearray()
+    if end > machine.geometry.task_size:
+        raise oserror(errno.ENOMEM, f"[{start:#x}, {end:#x}) leaves the address space")
     for addr in range(start, end, machine.geometry.page_size):
         vma = mm.find_vma(addr)
         if vma is None:

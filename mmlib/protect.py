@@ -8,6 +8,7 @@ from .tlb import flush_range
 from .unshare import unshare_range
 from .vma import VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA
 
+PROT_SEM = 8                        # some architectures' atomic operations; x86 ignores it
 PROT_BITS = P | RW | US | NX | PROTNONE
 
 
@@ -15,7 +16,9 @@ def do_mprotect(machine, mm, start: int, end: int, prot: int) -> None:
     """Give [start, end) the protection *prot*; at a hole ENOMEM, after what comes before it.
 
     EACCES where the VMA may never have it (do_mprotect_pkey)."""
-    at = start
+    if prot & ~(VM_ACCESS_FLAGS | PROT_SEM):
+        raise oserror(errno.EINVAL, f"prot {prot:#x} has unknown bits")
+    at, prot = start, prot & VM_ACCESS_FLAGS
     for vma in mm.vmas_in(start, end):
         if vma.start > at:
             break

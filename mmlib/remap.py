@@ -6,7 +6,7 @@ from .abi import MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE
 from .files import oserror
 from .memory import OutOfMemory
 from .move import move_page_tables
-from .unmap import do_munmap
+from .unmap import check_range, do_munmap
 from .vma import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
 
 
@@ -27,7 +27,7 @@ def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
         return mremap_to(machine, mm, old, old_len, new_len, flags, new)
     if new_len <= old_len:
         if new_len < old_len:
-            do_munmap(machine, mm, old + new_len, old + old_len)
+            shrink(machine, mm, old, old_len, new_len)
         return old
     if old + old_len == vma.end and expand_in_place(machine, mm, vma, new_len - old_len):
         return old
@@ -65,7 +65,7 @@ def check_vma(mm, vma: VMA | None, old: int, old_len: int, new_len: int, flags: 
         raise oserror(errno.EINVAL, "only a shared mapping can be duplicated by old length 0")
     if flags & MREMAP_DONTUNMAP and vma.flags & VM_DONTEXPAND:
         raise oserror(errno.EINVAL, f"{vma} cannot be left behind")
-    if old_len > vma.end - old:
+    if min(old_len, new_len) > vma.end - old:       # what a shrink unmaps may lie elsewhere
         raise oserror(errno.EFAULT, f"the old range leaves {vma}")
     if new_len > old_len and vma.flags & VM_DONTEXPAND:
         raise oserror(errno.EFAULT, f"{vma} must not grow")
@@ -97,7 +97,7 @@ def mremap_to(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
     if flags & MREMAP_FIXED:
         do_munmap(machine, mm, new, new + new_len)
     if new_len < old_len:
-        do_munmap(machine, mm, old + new_len, old + old_len)
+        shrink(machine, mm, old, old_len, new_len)
         old_len = new_len
     vma = mm.find_vma(old)
     if vma is None:
@@ -105,6 +105,12 @@ def mremap_to(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
     if not flags & MREMAP_FIXED and (not new or mm.vmas_in(new, new + new_len)):
         new = mm.unmapped_area(new_len, machine.geometry.page_size)
     return move_vma(machine, mm, vma, old, old_len, new_len, flags, new)
+
+
+def shrink(machine, mm, old: int, old_len: int, new_len: int) -> None:
+    """Unmap what is too much, whatever is mapped there; EINVAL (shrink_vma)."""
+    start = old + new_len
+    do_munmap(machine, mm, start, check_range(machine, start, old_len - new_len))
 
 
 def expand_in_place(machine, mm, vma: VMA, delta: int) -> bool:

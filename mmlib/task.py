@@ -150,8 +150,8 @@ class Task:
             positive(name, value)
         if new is None and flags & MREMAP_FIXED:
             raise ValueError("MREMAP_FIXED needs new, not None")
-        align = self.machine.geometry.page_align
-        old_len, new_len = align(old_len), align(new_len)
+        align, word = self.machine.geometry.page_align, 1 << 64
+        old_len, new_len = align(old_len) % word, align(new_len) % word     # PAGE_ALIGN wraps
         at = remap.do_mremap(self.machine, self.mm, old, old_len, new_len, flags, new or 0)
         vma = self.mm.find_vma(at)
         if new_len > old_len and vma.flags & VM_LOCKED and not flags & MREMAP_DONTUNMAP:
@@ -162,8 +162,7 @@ class Task:
     def madvise(self, addr: int, length: int, advice: int) -> None:
         """madvise(2): over a hole ENOMEM, but all mapped parts are done."""
         end = self._range(addr, length)
-        if end > addr:
-            advise.do_madvise(self.machine, self, addr, end, number("advice", advice))
+        advise.do_madvise(self.machine, self, addr, end, number("advice", advice))
 
     @call
     def msync(self, addr: int, length: int, flags: int) -> None:
@@ -188,7 +187,7 @@ class Task:
         mmap.set_locked(self.machine, self.mm, *self._cover(addr, length), False)
 
     def _range(self, addr: int, length: int) -> int:
-        """The end of a range that begins on a page; ENOMEM where it leaves the address space."""
+        """The page-aligned end of a range, which begins on a page; else EINVAL."""
         geometry = self.machine.geometry
         if positive("addr", addr) % geometry.page_size:
             raise oserror(errno.EINVAL,
@@ -196,10 +195,13 @@ class Task:
         return addr + geometry.page_align(positive("length", length))
 
     def _cover(self, addr: int, length: int) -> tuple[int, int]:
-        """The whole pages that cover a range, as mlock takes it."""
+        """The whole pages that cover a range, as mlock takes it; EINVAL where it exceeds 64 bits."""
         geometry = self.machine.geometry
         start = positive("addr", addr) // geometry.page_size * geometry.page_size
-        return start, geometry.page_align(addr + positive("length", length))
+        end = geometry.page_align(addr + positive("length", length))
+        if end >= 1 << 64:
+            raise oserror(errno.EINVAL, f"[{start:#x}, {end:#x}) exceeds 64 bits")
+        return start, end
 
     # accesses ------------------------------------------------------------------------------
     @call
