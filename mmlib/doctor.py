@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -18,6 +17,7 @@ from typing import NamedTuple
 
 from . import abilities
 from .packages import declared, satisfies, split
+from .renderer import find_renderer
 
 # What draws widgets in JupyterLab, and the Python package that brings it.
 EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets",
@@ -149,20 +149,6 @@ def renderer() -> Check:
         return Check("renderer", "missing", f"{path} does not draw", "unset MMLIB_DOT"
                      if "MMLIB_DOT" in os.environ else "let MMLIB_DOT name a Graphviz that does")
     return Check("renderer", "ok", f"{path}, version {version[1] if version else 'unknown'}")
-
-
-def find_renderer() -> str | None:
-    """$MMLIB_DOT, else `dot` on PATH, else the program of the package graphviz-pure.
-
-    That one is asked of the package: JupyterLab need not have its folder on PATH."""
-    if path := os.environ.get("MMLIB_DOT") or shutil.which("dot"):
-        return path
-    try:
-        files = metadata.files("graphviz-pure") or ()
-    except metadata.PackageNotFoundError:
-        return None
-    return next((str(file.locate().resolve()) for file in files if file.stem == "graphviz-pure"
-                 and file.parent.name in ("bin", "Scripts")), None)
 
 
 # the kernel ------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What can happen: kinds of events, the kernel function behind each, and one plain sentence."""
 
+import re
 from typing import Any, NamedTuple
 
 from .geometry import entry_letters, entry_pfn
@@ -24,7 +25,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "cache_fill": ("shmem_get_folio", ("file", "index", "pfn"),
                    "Page {index} of {file} enters the page cache, frame {pfn}."),
     "fault_around": ("do_fault_around", ("pages",),
-                     "Fault-around maps {pages} cached page(s) around it as well."),
+                     "Fault-around maps {pages} cached page(|s) around it as well."),
     "zero_page": ("do_anonymous_page", ("addr", "pfn"),
                   "{addr:#x} is only read: it gets the shared zero page, read-only."),
     "anon": ("do_anonymous_page", ("addr", "pfn"),
@@ -39,33 +40,33 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "fill": ("set_pte_at", ("pfn", "index", "entry"),
              "Entry {index} of table {pfn} becomes {entry}."),
     "populate": ("populate_vma_page_range", ("pages", "faults"),
-                 "{pages} page(s) are faulted in ahead of use, with {faults} fault(s)."),
+                 "{pages} page(|s) (is|are) faulted in ahead of use, with {faults} fault(|s)."),
     "vma": ("vma_link", ("found",), "A VMA is there: {found}."),
     "vma_gone": ("vms_gather_munmap_vmas", ("found",), "Gone from the VMA list: {found}."),
     "vma_moved": ("copy_vma", ("old", "new"), "The VMA moves from {old:#x} to {new:#x}."),
     "protect": ("change_protection", ("start", "end", "entries"),
-                "{entries} entries in [{start:#x}, {end:#x}) take the new protection."),
+                "{entries} entr(y|ies) in [{start:#x}, {end:#x}) take(s|) the new protection."),
     "zap": ("zap_page_range", ("start", "end", "entries"),
-            "{entries} entries in [{start:#x}, {end:#x}) are cleared."),
+            "{entries} entr(y|ies) in [{start:#x}, {end:#x}) (is|are) cleared."),
     "free_table": ("free_pgtables", ("level", "pfn"), "The {level} table in frame {pfn} is freed."),
     "free_page": ("folio_put", ("pfn",), "Frame {pfn} is free."),
     "move_entries": ("move_page_tables", ("entries", "tables"),
-                     "{entries} entries and {tables} whole table(s) move to the new addresses."),
-    "dup_mm": ("dup_mmap", ("vmas",), "The child gets a copy of the VMA list: {vmas} VMA(s)."),
+                     "{entries} entr(y|ies) and {tables} whole table(|s) move to the new addresses."),
+    "dup_mm": ("dup_mmap", ("vmas",), "The child gets a copy of the VMA list: {vmas} VMA(|s)."),
     "copy_range": ("copy_page_range", ("start", "end", "entries"),
-                   "{entries} entries of [{start:#x}, {end:#x}) are copied; "
+                   "{entries} entr(y|ies) of [{start:#x}, {end:#x}) (is|are) copied; "
                    "writable ones of private pages become read-only in both."),
     "skip_range": ("vma_needs_copy", ("start", "end"),
                    "No entry of [{start:#x}, {end:#x}) is copied: the child will fault."),
     "flush": ("flush_tlb_mm_range", ("mm", "pages", "cpus"),
-              "TLB entries of {mm} ({pages} page(s)) are flushed on {cpus} CPU(s)."),
+              "TLB entries of {mm} for {pages} page(|s) are flushed on {cpus} CPU(|s)."),
     "touch": ("the MMU", ("pages", "faults"),
-              "{pages} page(s) are touched, {faults} of them fault."),
+              "{pages} page(|s) (is|are) touched, with {faults} fault(|s)."),
     "signal": ("force_sig_fault", ("name", "code", "addr"),
                "{name} ({code}) is delivered for {addr:#x}."),
     "oom": ("oom_kill_process", ("victim", "reason"), "The OOM killer ends {victim}: {reason}."),
     "truncate": ("unmap_mapping_range", ("file", "first", "pages"),
-                 "{pages} page(s) of {file} from page {first} on leave every mapping "
+                 "{pages} page(|s) of {file} from page {first} on leave(s|) every mapping "
                  "and the cache."),
 }
 
@@ -103,7 +104,25 @@ class Event(NamedTuple):
     @property
     def text(self) -> str:
         """One plain sentence."""
-        return KINDS[self.kind][2].format(**self._fields_shown())
+        shown = self._fields_shown()
+        return agree(KINDS[self.kind][2], shown).format(**shown)
+
+
+
+def agree(template: str, numbers: dict[str, Any]) -> str:
+    """Singular or plural, as the number before it wants.
+
+    >>> agree("{pages} page(|s) (is|are) touched, with {faults} fault(|s).", {"pages": 1})
+    '{pages} page is touched, with {faults} faults.'
+    """
+    out, many = [], True
+    for part in re.split(r"(\{\w+|\(\w*\|\w*\))", template):
+        if part[:1] == "{":
+            many = numbers.get(part[1:]) != 1
+        elif part[:1] == "(" and "|" in part:
+            part = part[1:-1].split("|")[many]
+        out.append(part)
+    return "".join(out)
 
 
 

@@ -247,7 +247,7 @@ class Machine:
     # for a notebook ------------------------------------------------------------------------
     def _repr_mimebundle_(self, include=None, exclude=None):
         """Narration and picture of the last step (views are imported only here)."""
-        from .views import bundle
+        from .views.still import bundle
         return bundle(self)
 
     def __repr__(self) -> str:

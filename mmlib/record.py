@@ -84,7 +84,8 @@ def snapshot(machine) -> Snapshot:
         machine.geometry,
         tuple(TaskState(t.name, t.mm.name, t.cpu) for t in machine.tasks),
         tuple(MMState(mm.name, (mm.pgd.pfn, mm.pgd.birth), tuple(
-            VMAState(v.start, v.end, v.perms, v.offset, v.backing, v.flags)
+            VMAState(v.start, v.end, v.perms, v.offset, v.backing, v.flags,
+                     v.file.inode.ino if v.file else 0)
             for v in mm.vmas), mm.nr_tables) for mm in mms),
         tuple(machine.tables.state(t) for _, t in sorted(machine.tables.by_pfn.items())),
         tuple(states), tuple(tlb.state() for tlb in machine.tlbs),

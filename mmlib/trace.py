@@ -29,6 +29,7 @@ class VMAState(NamedTuple):
     offset: int                     # bytes into the file
     backing: str                    # "anon", a path, "/memfd:NAME (deleted)", "shm0"
     flags: int                      # VM_* bits
+    inode: int                      # the file's number; 0 without a file
 
 
 class MMState(NamedTuple):
@@ -118,8 +119,13 @@ class Step:
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         """Narration and picture (views are imported only here)."""
-        from .views import bundle
+        from .views.still import bundle
         return bundle(self)
+
+    @property
+    def call(self) -> str:
+        """The name of the method that was called: "store"."""
+        return self.action.removeprefix(self.actor + ".").partition("(")[0]
 
     @property
     def outcome(self) -> str:

@@ -1,0 +1,317 @@
+"""What is drawn, and where: the union of all states that a picture will show.
+
+A `Graph` is made once, from every snapshot that will be stepped through, so that a node has one
+place and keeps it.  Lanes stand side by side: the zero page and the files first, then one lane a
+process, its tables in the order of the addresses that they translate, its pages below.  An edge
+that leaves its lane is sharing.
+
+A table lies in the lane of what it was made for, which is known when it is born: a file's lane if
+the policy published it, else its process's.  Where something stands gives no answer away.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..geometry import PRESENT, PS, entry_pfn
+from ..memory import ZERO_PFN
+from ..trace import FrameState, Snapshot, TableState
+
+# Pixels.  Every box has a fixed size, so that no font and no renderer moves anything.
+TABLE_W, HEADER_H, CELL_H = 104, 17, 18
+TABLE_H = HEADER_H + CELL_H
+FRAME_W, FRAME_H, FRAME_GAP, FRAMES_A_ROW = 54, 32, 14, 4
+PILL_W, PILL_H = 72, 24
+GAP, LANE_GAP, ROW, MARGIN = 12, 34, 64, 10
+DROP = 18                               # more room above the pages, where sharing is to be seen
+TOP = MARGIN + PILL_H + 24              # of the top-level tables
+
+CELLS = 3                               # of a table that has more entries than fit
+PROCESSES = 6                           # lanes of processes; the others are counted
+FILE_PAGES = 8                          # pages of a file that are drawn though nobody maps them
+
+
+@dataclass
+class Node:
+    """One box: a "task", a "file", a "table" or a "frame".
+
+    *x, y* is its upper left corner.  *cells* are the entries of a table that have a cell; None is
+    the cell that counts all others.
+    """
+
+    id: str
+    kind: str
+    label: str
+    lane: int
+    level: int = 0
+    path: tuple = ()                    # indices on the way to it, for the order within a lane
+    cells: tuple[int | None, ...] = ()
+    x: float = 0
+    y: float = 0
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return {"table": (TABLE_W, TABLE_H), "frame": (FRAME_W, FRAME_H)}.get(
+            self.kind, (PILL_W, PILL_H))
+
+    @property
+    def cell_width(self) -> float:
+        return TABLE_W / len(self.cells)
+
+
+@dataclass
+class Lane:
+    """A column: *kind* is "zero", "file" or "mm"; *colour* counts the mms from 0, -1 is neutral."""
+
+    kind: str
+    name: str
+    colour: int = -1
+
+
+@dataclass
+class Graph:
+    """Nodes and edges of the union, by id, in the order in which they appeared.
+
+    An edge is (from, cell or None, to): its id is "from.cell>to".
+    """
+
+    lanes: list[Lane] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: dict[str, tuple[str, int | None, str]] = field(default_factory=dict)
+    folded: tuple[str, ...] = ()        # mms that have no lane
+    width: int = 0
+    height: int = 0
+
+    def in_lane(self, lane: int, kind: str) -> list[Node]:
+        return [n for n in self.nodes.values() if n.lane == lane and n.kind == kind]
+
+
+def table_id(table: TableState) -> str:
+    return f"t{table.pfn}_{table.birth}"
+
+
+def frame_id(frame: FrameState) -> str:
+    return f"f{frame.pfn}_{frame.birth}"
+
+
+def task_id(name: str, root: tuple[int, int]) -> str:
+    """A task within one mm: exec gives it another box.
+
+    >>> task_id("a", (2, 1))
+    'k2_1/a'
+    """
+    return f"k{root[0]}_{root[1]}/{name}"
+
+
+def plain(name: str) -> str:
+    """A name on one line: what is not printable is escaped as in Python.
+
+    >>> print(plain("two\\nlines"))
+    two\\nlines
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
+                   for c in name)
+
+
+def short(name: str, most: int = 11) -> str:
+    """A name that fits into a box; a file is called by the end of its path.
+
+    >>> short("/memfd:db (deleted)"), short("/dev/shm/log"), short("postgres: writer")
+    ('db', 'log', 'postgres:..')
+    """
+    name = plain(name.removesuffix(" (deleted)").removeprefix("/memfd:").rpartition("/")[2] or name)
+    return name if len(name) <= most else name[:most - 1].rstrip() + ".."
+
+
+def union(states: Sequence[Snapshot]) -> Graph:
+    """The graph that has a place for everything in *states*, which share one geometry.
+
+    >>> from mmlib import Machine, TINY
+    >>> m = Machine(TINY); a = m.spawn("a")
+    >>> list(union([s.after for s in m.trace]).nodes)
+    ['k2_1/a', 't2_1']
+    """
+    builder = Builder(states)
+    for state in states:
+        builder.add(state)
+    for state in states:                # every lane and table is known now
+        builder.connect(state)
+    graph = builder.graph
+    place(graph, states[-1].geometry.levels if states else 4)
+    return graph
+
+
+class Builder:
+    """Reads the states one by one, and remembers what it has seen."""
+
+    def __init__(self, states: Sequence[Snapshot]):
+        self.graph = Graph()
+        self.lane_of: dict = {}         # "zero", a file's name, or the root of an mm -> lane
+        self.cells = used_cells(states)
+        self.paths: dict[str, tuple] = {}
+        mms = {m.root: m.name for s in states for m in s.mms}
+        self.graph.folded = tuple(list(mms.values())[PROCESSES:])
+        frames = [f for s in states for f in s.frames]
+        if any(f.pfn == ZERO_PFN for f in frames):
+            self.add_lane("zero", "zero", "")
+        files = {f.file: None for f in frames if f.kind == "file"}
+        files |= {t.owner: None for s in states for t in s.tables if t.published}
+        for name in files:
+            self.add_lane(name, "file", name)
+        for number, (root, name) in enumerate(list(mms.items())[:PROCESSES]):
+            self.add_lane(root, "mm", name, number)
+
+    def add_lane(self, key, kind: str, name: str, colour: int = -1) -> None:
+        self.lane_of[key] = len(self.graph.lanes)
+        self.graph.lanes.append(Lane(kind, name, colour))
+
+    def add(self, state: Snapshot) -> None:
+        """Tasks, files and tables of *state*."""
+        roots = {m.name: m.root for m in state.mms}
+        for task in state.tasks:
+            root = roots[task.mm]
+            if root in self.lane_of:
+                self.node(task_id(task.name, root), "task", short(task.name), self.lane_of[root])
+        for name, lane in self.lane_of.items():
+            if self.graph.lanes[lane].kind == "file":
+                self.node(f"m{lane}", "file", short(name), lane)
+        for m in state.mms:
+            self.find_paths(state, m.root)
+        for table in state.tables:
+            key = table.owner if table.published else roots.get(table.owner)
+            lane = self.lane_of.get(key)
+            if lane is not None:
+                name = state.geometry.level_name(table.level)
+                self.node(table_id(table), "table", f"{name} {table.pfn}", lane, table.level,
+                          self.paths.get(table_id(table), ()), self.cells[table_id(table)])
+
+    def node(self, name: str, *values) -> None:
+        if name not in self.graph.nodes:
+            self.graph.nodes[name] = Node(name, *values)
+
+    def find_paths(self, state: Snapshot, root: tuple[int, int]) -> None:
+        """The indices on the way to each table that can be reached from *root*."""
+        by_pfn = {t.pfn: t for t in state.tables}
+        stack = [(by_pfn[root[0]], ())]
+        while stack:
+            table, path = stack.pop()
+            self.paths.setdefault(table_id(table), path)
+            for index, entry in table.entries:
+                if is_link(table.level, entry):
+                    stack.append((by_pfn[entry_pfn(entry)], (*path, index)))
+
+    def connect(self, state: Snapshot) -> None:
+        """Pages of *state*, and every edge whose ends are drawn."""
+        tables, frames = {t.pfn: t for t in state.tables}, {f.pfn: f for f in state.frames}
+        for m in state.mms:
+            root = table_id(tables[m.root[0]])
+            for task in state.tasks:
+                if task.mm == m.name:
+                    self.edge(task_id(task.name, m.root), None, root)
+        for table in state.tables:
+            if table_id(table) not in self.graph.nodes:
+                continue
+            if table.published:
+                self.edge(f"m{self.lane_of[table.owner]}", None, table_id(table))
+            for index, entry in table.entries:
+                if index not in self.cells[table_id(table)]:
+                    continue
+                if is_link(table.level, entry):
+                    self.edge(table_id(table), index, table_id(tables[entry_pfn(entry)]))
+                elif entry & PRESENT:
+                    frame = frames[entry_pfn(entry)]
+                    self.add_frame(frame, self.graph.nodes[table_id(table)])
+                    self.edge(table_id(table), index, frame_id(frame))
+        self.add_cached(state)
+
+    def add_frame(self, frame: FrameState, table: Node | None) -> None:
+        """A page: a file's in the file's lane, any other where it was first seen."""
+        key = "zero" if frame.kind == "zero" else frame.file if frame.kind == "file" else None
+        lane = table.lane if key is None else self.lane_of[key]
+        self.node(frame_id(frame), "frame", "zero" if key == "zero" else str(frame.pfn), lane)
+
+    def add_cached(self, state: Snapshot) -> None:
+        """Pages of the page cache that nobody maps, as far as there is room."""
+        for frame in state.frames:
+            if frame.kind == "file":
+                lane = self.lane_of[frame.file]
+                if len(self.graph.in_lane(lane, "frame")) < FILE_PAGES:
+                    self.add_frame(frame, None)
+
+    def edge(self, start: str, cell: int | None, end: str) -> None:
+        if start in self.graph.nodes and end in self.graph.nodes:
+            self.graph.edges.setdefault(edge_id(start, cell, end), (start, cell, end))
+
+
+def edge_id(start: str, cell: int | None, end: str) -> str:
+    """
+    >>> edge_id("t2_1", 0, "t3_2"), edge_id("k2_1/a", None, "t2_1")
+    ('t2_1.0>t3_2', 'k2_1/a>t2_1')
+    """
+    return f"{start}>{end}" if cell is None else f"{start}.{cell}>{end}"
+
+
+def is_link(level: int, entry: int) -> bool:
+    """Does the entry of a table of *level* point to a table?"""
+    return level > 1 and bool(entry & 1) and not entry & PS
+
+
+def used_cells(states: Sequence[Snapshot]) -> dict[str, tuple[int | None, ...]]:
+    """For each table the entries that get a cell: all four of a small one; of a large one those
+    that are ever used, and one cell that counts the others where there are too many."""
+    used: dict[str, dict[int, None]] = {}
+    for state in states:
+        for table in state.tables:
+            used.setdefault(table_id(table), {}).update(dict.fromkeys(i for i, _ in table.entries))
+    entries = states[-1].geometry.entries if states else 4
+    if entries <= 4:
+        return {name: tuple(range(entries)) for name in used}
+    out = {}
+    for name, indices in used.items():
+        shown = sorted(indices)
+        out[name] = tuple(shown or [0]) if len(shown) <= CELLS else (*shown[:CELLS - 1], None)
+    return out
+
+
+def place(graph: Graph, levels: int) -> None:
+    """Give every node its corner, lane by lane, from the leaves up; and the graph its size."""
+    x, depth = MARGIN, 0
+    for number in range(len(graph.lanes)):
+        rows = [sorted((t for t in graph.in_lane(number, "table") if t.level == level),
+                       key=lambda t: t.path) for level in range(1, levels + 1)]
+        frames = graph.in_lane(number, "frame")
+        heads = graph.in_lane(number, "task") + graph.in_lane(number, "file")
+        right = x + max(width_of(rows, frames, heads), PILL_W)
+        for level, row in enumerate(rows, 1):
+            right = max(right, place_row(graph, row, x, TOP + (levels - level) * ROW))
+        for i, frame in enumerate(frames):
+            frame.x = x + i % FRAMES_A_ROW * (FRAME_W + 6)
+            frame.y = TOP + levels * ROW + DROP + i // FRAMES_A_ROW * (FRAME_H + FRAME_GAP)
+            depth = max(depth, i // FRAMES_A_ROW + 1)
+        top = rows[-1][0] if rows[-1] else None
+        centre = top.x + TABLE_W / 2 if top else (x + right) / 2
+        start = max(centre - (len(heads) * (PILL_W + 6) - 6) / 2, x)
+        for i, head in enumerate(heads):
+            head.x, head.y = start + i * (PILL_W + 6), MARGIN
+            right = max(right, head.x + PILL_W)
+        x = right + LANE_GAP
+    graph.width = round(max(x - LANE_GAP, PILL_W) + MARGIN)
+    graph.height = (TOP + levels * ROW + DROP + max(depth, 1) * (FRAME_H + FRAME_GAP)
+                    + (22 if graph.folded else 0))
+
+
+def width_of(rows: list[list[Node]], frames: list[Node], heads: list[Node]) -> float:
+    """The room that a lane needs at least."""
+    tables = max((len(row) for row in rows), default=0)
+    return max(tables * (TABLE_W + GAP) - GAP,
+               min(len(frames), FRAMES_A_ROW) * (FRAME_W + 6) - 6,
+               len(heads) * (PILL_W + 6) - 6)
+
+
+def place_row(graph: Graph, row: list[Node], x: float, y: float) -> float:
+    """Tables of one level: each over its own children in the lane; the right end of the row."""
+    for i, table in enumerate(row):
+        below = [graph.nodes[end] for start, _, end in graph.edges.values() if start == table.id]
+        own = [n.x for n in below if n.lane == table.lane and n.kind == "table"]
+        at = sum(own) / len(own) if own else x + i * (TABLE_W + GAP)
+        table.x, table.y = max(at, row[i - 1].x + TABLE_W + GAP) if i else at, y
+    return row[-1].x + TABLE_W if row else x

@@ -1,0 +1,125 @@
+"""The stepper: a recorded trace, one call at a time, forward and back.
+
+All of it travels with the widget: once shown, it steps without a kernel.  Its technique is one
+drawing of the union of all steps (svg.py), in which a step changes classes and texts (state.py).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from ..machine import Machine
+from ..trace import Snapshot, Step
+from .ask import QUESTIONS, Question
+from .graph import union
+from .state import delta, encode, state
+from .still import figure
+from .svg import union_svg
+from .text import describe, narration, plain, summary
+
+HERE = Path(__file__).parent
+COUNTERS = ("faults", "copies", "zero_fills", "cache_fills", "flushes", "flush_targets")
+
+
+class Stepper(anywidget.AnyWidget):
+    """Step through a machine's trace, or through a part of it such as ``machine.trace[2:]``.
+
+    *ask* asks before a step is shown: step number -> "tables", "pages", "faults", "copies",
+    "outcome", or a `Question`.  *name* is what a screen reader calls it.  *still* is the step (of
+    those shown, from 0) that is seen before the notebook is run; None is the last one before the
+    first question, or the last of all.
+
+    Raises ValueError for an empty trace, and for a question to a step that is not shown.
+
+    >>> from mmlib import TINY
+    >>> m = Machine(TINY); a = m.spawn("a"); b = a.fork("b")
+    >>> Stepper(m)
+    Stepper, step 2 of 2: a.fork('b') -> <Task b>
+    The child gets a copy of the VMA list: 0 VMAs.
+    a: 0 page tables below the top one
+      PGD 2
+    b: 0 page tables below the top one
+      PGD 3
+    """
+
+    _esm = HERE / "stepper.js"
+    _css = HERE / "stepper.css"
+    name = traitlets.Unicode().tag(sync=True)
+    svg = traitlets.Unicode().tag(sync=True)
+    steps = traitlets.List().tag(sync=True)
+    index = traitlets.Int(0).tag(sync=True)
+
+    def __init__(self, trace, *, ask: Mapping[int, str | Question] = {}, name: str = "Stepper",
+                 still: int | None = None):
+        trace = trace.trace if isinstance(trace, Machine) else trace
+        if not len(trace):
+            raise ValueError("there is no step to show: the trace is empty")
+        numbers = [step.number for step in trace]
+        wrong = [n for n in ask if n not in numbers[1:]]
+        if wrong:
+            raise ValueError(f"ask names step {wrong[0]}; there are steps {numbers[0]} to "
+                             f"{numbers[-1]}, and the first cannot be asked for")
+        asked = [numbers.index(n) for n in ask]
+        self.still = (min(asked, default=len(trace)) - 1) if still is None else still
+        if not 0 <= self.still < len(trace):
+            raise ValueError(f"still is a step from 0 to {len(trace) - 1}, not {still}")
+        self.trace, self.graph = trace, union([step.after for step in trace])
+        self.states = [state(self.graph, step.after, before and before.after, step)
+                       for before, step in zip([None, *trace], trace)]
+        encoded = [encode(shown) for shown in self.states]
+        befores = [None, *(step.after for step in trace)]
+        super().__init__(name=plain(name), svg=union_svg(self.graph), steps=[
+            told(step, before, question(ask.get(step.number))) | {"delta": delta(old, new)}
+            for step, before, old, new in zip(trace, befores, [{}, *encoded], encoded)])
+
+    def __repr__(self) -> str:
+        step = self.trace[self.still]
+        return (f"{self.name}, step {self.still + 1} of {len(self.trace)}: {step.action}"
+                f"{step.outcome}\n{summary(step)}\n{describe(step.after)}")
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The live widget; a figure and a text for where it cannot live."""
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        step = self.trace[self.still]
+        head = f"Step {self.still + 1} of {len(self.trace)}: {step.action}{step.outcome}"
+        return {**data, "text/plain": repr(self), "text/html": figure(
+            self.graph, self.states[self.still], describe(step.after), head,
+            summary(step) + " (Run the cell to step.)")}, metadata
+
+
+def question(asked: str | Question | None) -> Question | None:
+    """A question by its name; ValueError for a name that there is not."""
+    if isinstance(asked, str):
+        if asked not in QUESTIONS:
+            raise ValueError(f"there is no question {asked!r}; there are {', '.join(QUESTIONS)}")
+        return QUESTIONS[asked]
+    return asked
+
+
+def told(step: Step, before: Snapshot | None, asked: Question | None) -> dict:
+    """What the widget says of a step, beside its picture."""
+    return {"action": step.action, "outcome": step.outcome, "say": summary(step),
+            "events": narration(step), "mappings": mappings(step.after),
+            "counters": counters(step.after), "text": describe(step.after),
+            "ask": asked.at(before, step) if asked else None}
+
+
+def mappings(now: Snapshot) -> str:
+    """The VMAs of every mm, for the panel: a heading and a line each."""
+    out = []
+    for mm in now.mms:
+        names = ", ".join(plain(task.name) for task in now.tasks if task.mm == mm.name)
+        out.append(f"{names}  (VmPTE {mm.tables * now.geometry.page_size // 1024} kB)")
+        out += [f"  {vma.start:#x}-{vma.end:#x} {vma.perms} {plain(vma.backing)}"
+                for vma in mm.vmas] or ["  nothing is mapped"]
+    return "\n".join(out)
+
+
+def counters(now: Snapshot) -> list[tuple[str, int]]:
+    """What the panel counts; the tables are those in use."""
+    values = dict(now.counters)
+    return [("page tables", values["table_bytes"] // now.geometry.page_size),
+            ("pages of data", sum(frame.kind != "zero" for frame in now.frames)),
+            *((name.replace("_", " "), values[name]) for name in COUNTERS)]
