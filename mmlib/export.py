@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .image import check_geometry, description, write_memory
 from .kinds import BadInput, at, shown
-from .loading import Recording, load
+from .loading import Recording, load, printable
 from .scenario import Stage
 from .worlds import simulator
 
@@ -30,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """The command; raises BadInput."""
     recording = load(args.file)
-    with at(recording.path):
+    with at(recording.label):
         sequence = chosen(recording, args.sequence)
         with at(f"sequence {shown(sequence['id'])}"):
             sequence = cut(sequence, args.op)
@@ -43,12 +43,13 @@ def run(args: argparse.Namespace) -> int:
     try:
         told = export(machine, tasks, args.out)
     except OSError as why:
-        raise BadInput(f"--out {args.out}: expected a folder that can be written: "
+        raise BadInput(f"--out {printable(str(args.out))}: expected a folder that can be written: "
                        f"{why.strerror}") from None
     claims = sum(len(process["expect"]) for process in told["processes"])
-    print(f"{args.out / 'image.json'}: sequence {sequence['id']} after {len(sequence['ops'])} ops: "
-          f"{len(tasks)} processes, {told['distinct_tables_without_roots']} page tables "
-          f"({told['shared_tables']} shared), {claims} claims")
+    where, name = printable(str(args.out / "image.json")), printable(sequence["id"])
+    print(f"{where}: sequence {name} after {len(sequence['ops'])} ops: {len(tasks)} processes, "
+          f"{told['distinct_tables_without_roots']} page tables ({told['shared_tables']} shared), "
+          f"{claims} claims")
     return 0
 
 

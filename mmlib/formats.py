@@ -87,7 +87,7 @@ WIDER = FIELDS | {
 # The fields of each op: "?" may be left out; of "a|b" there is exactly one.
 ORACLE = {
     "mmap": "addr len prot flags file? offset?", "munmap": "addr len", "mprotect": "addr len prot",
-    "madvise": "addr len advice", "mremap": "addr len new_len flags new_addr?",
+    "madvise": "addr len advice", "mremap": "addr len new_len flags? new_addr?",
     "load": "addr", "store": "addr value",
     "pread": "file offset", "pwrite": "file offset value", "ftruncate": "file pages",
     "fork": "child", "exit": "",

@@ -9,9 +9,9 @@ from typing import Callable, NamedTuple
 class BadInput(ValueError):
     """What is wrong with a file or a command line, in one line."""
 
-    def __init__(self, what: str):
+    def __init__(self, what: str, *places: str):
         super().__init__(what)
-        self.places: list[str] = []     # from the file down to the field
+        self.places = list(places)      # from the file down to the field
 
     def __str__(self) -> str:
         return ", ".join(self.places) + ": " * bool(self.places) + self.args[0]

@@ -21,6 +21,11 @@ class Recording:
     document: dict
 
     @property
+    def label(self) -> str:
+        """The path in a message: one line, whatever bytes it is made of."""
+        return printable(self.path)
+
+    @property
     def format(self) -> str:
         return self.document["format"]
 
@@ -36,10 +41,15 @@ def load(path: str) -> Recording:
     Traceback (most recent call last):
     mmlib.kinds.BadInput: no such file: expected a file that can be read: No such file or directory
     """
-    with at(path if path.isprintable() else ascii(path)):
+    with at(printable(path)):
         document = read_json(path)
         check_document(document)
     return Recording(path, document)
+
+
+def printable(name: str) -> str:
+    """A name in a message: one line that every terminal can show."""
+    return name if name.isprintable() else ascii(name)
 
 
 def read_json(path: str):
@@ -80,4 +90,4 @@ def check_document(document) -> None:
         if ops > formats.OPS:
             raise BadInput(f"expected at most {formats.OPS} ops in all")
     if not ids:
-        raise BadInput('field "sequences": expected at least one')
+        raise BadInput("expected at least one", 'field "sequences"')

@@ -51,7 +51,7 @@ def mprotect(stage, task, op):
 
 def mremap(stage, task, op):
     new = op["new_addr"] + stage.base if "new_addr" in op else None
-    got = task.mremap(*span(stage, op), op["new_len"], bits("mremap", op["flags"]), new)
+    got = task.mremap(*span(stage, op), op["new_len"], bits("mremap", op.get("flags", [])), new)
     return {"addr": got - stage.base}
 
 

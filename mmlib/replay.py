@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     recordings = [load(path) for path in args.files]
     report = Report(args)
     for recording in recordings:
-        with at(recording.path):
+        with at(recording.label):
             answers = [report.replay(recording, sequence) for sequence in recording.sequences]
         report.end_file(recording)
         if args.record:
@@ -114,7 +114,7 @@ class Report:
                               | difference._asdict())
             if number < SHOWN and not self.args.json:
                 op, (wanted, got) = difference.op, contrast(difference.wanted, difference.got)
-                print(f"{recording.path}: sequence {shown(sequence['id'])}, op {op} "
+                print(f"{recording.label}: sequence {shown(sequence['id'])}, op {op} "
                       f"({sequence['ops'][op]['op']}), {difference.field}: wanted {wanted}, "
                       f"got {got}")
         if len(found) > SHOWN and not self.args.json:
@@ -123,11 +123,11 @@ class Report:
     def end_file(self, recording: Recording) -> None:
         """Say what of this file was not compared."""
         for tier, why in self.declined.items():
-            self.say(f"{recording.path}: {tier} not compared: {why}")
+            self.say(f"{recording.label}: {tier} not compared: {why}")
         if self.told:
             faults, tables = (" and ".join(f"{self.told[field, whose]} {whose}" for whose in
                                            ("recorded", "here")) for field in ("minflt", "tables"))
-            self.say(f"{recording.path}: minflt not compared: {faults}, page tables are shared "
+            self.say(f"{recording.label}: minflt not compared: {faults}, page tables are shared "
                      f"otherwise; tables neither: {tables}")
         self.declined, self.told = {}, Counter()
 

@@ -22,7 +22,7 @@ space is larger), not "top"
     if form == "mmoracle-hugetlb/1":
         take(sequence, "file_gib", whole(1, 1 << 17, "no address space could map more"))
     elif "file_gib" in sequence:
-        raise BadInput('field "file_gib": expected only in mmoracle-hugetlb/1')
+        raise BadInput("expected only in mmoracle-hugetlb/1", 'field "file_gib"')
     if form == "mmlib/1":
         take(sequence, "geometry", either("TINY, X86_64 or LA57", *formats.GEOMETRIES), None)
         take(sequence, "cpus", whole(1, formats.CPUS), 1)
@@ -57,7 +57,7 @@ class Cast:
     def add_file(self, file: dict) -> None:
         name = take(file, "id", formats.FILE_ID)
         if name in self.files:
-            raise BadInput(f'field "id": expected a new name, not {shown(name)} again')
+            raise BadInput(f"expected a new name, not {shown(name)} again", 'field "id"')
         self.files.add(name)
         pages = take(file, "pages", formats.FIELDS["pages"])
         content = take(file, "content", rows(
@@ -87,8 +87,9 @@ class Cast:
     def check_process(self, owner: dict, field: str) -> None:
         number = take(owner, field, whole(0, formats.PROCESSES))
         if number not in self.groups:
-            raise BadInput(f'field "{field}": expected a living process, not {number}, which '
-                           + ("has exited" if number < self.born else "nobody has made yet"))
+            fate = "has exited" if number < self.born else "nobody has made yet"
+            raise BadInput(f"expected a living process, not {number}, which {fate}",
+                           f'field "{field}"')
 
     def check_field(self, op: dict, name: str, field: str) -> None:
         optional, choices = field.endswith("?"), field.rstrip("?").split("|")
@@ -114,18 +115,19 @@ class Cast:
             return
         value = take(op, field, formats.FILE_ID)
         if name == "open" and value in self.files:
-            raise BadInput(f'field "file": expected a new name, not {shown(value)} again')
+            raise BadInput(f"expected a new name, not {shown(value)} again", 'field "file"')
         if name != "open" and value not in self.files:
-            raise BadInput('field "file": expected the id of a file '
-                           f"({', '.join(sorted(self.files)) or 'there is none'}), not {shown(value)}")
+            known = ", ".join(sorted(self.files)) or "there is none"
+            raise BadInput(f"expected the id of a file ({known}), not {shown(value)}",
+                           'field "file"')
 
     def check_together(self, op: dict, name: str) -> None:
         """What one field asks of another; and how much memory a call on a range may fault in."""
         flags = bits(name, op.get("flags", [])) if name in formats.FLAGS else 0
         if name == "mremap" and flags & MREMAP_FIXED and "new_addr" not in op:
-            raise BadInput('field "new_addr": expected an address, which fixed asks for')
+            raise BadInput("expected an address, which fixed asks for", 'field "new_addr"')
         if name == "mmap" and flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) and op["addr"] is None:
-            raise BadInput('field "addr": expected an address, which fixed asks for, not null')
+            raise BadInput("expected an address, which fixed asks for, not null", 'field "addr"')
         self.locks |= name == "mlock" or name == "mmap" and bool(flags & MAP_LOCKED)
         advice = op.get("advice") if name == "madvise" else None
         if name in ("touch", "mlock", "mincore", "fallocate") or name == "mmap" and \
@@ -139,8 +141,8 @@ class Cast:
         self.pages[process] += pages
         self.total += pages
         if self.total > BULK_PAGES:
-            raise BadInput(f'field "{field}": expected at most {BULK_PAGES} pages to be faulted in '
-                           f"by calls on ranges in a sequence; this makes {self.total}")
+            raise BadInput(f"expected at most {BULK_PAGES} pages to be faulted in by calls on "
+                           f"ranges in a sequence; this makes {self.total}", f'field "{field}"')
 
     def follow(self, op: dict, name: str) -> None:
         """Who is there after the op."""
