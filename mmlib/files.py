@@ -124,6 +124,13 @@ class Filesystem:
         self.path = path
         self.names: dict[str, Inode | None] = {"": None}       # None is a directory
 
+    def full(self, rel: str) -> str:
+        return f"{self.path}/{rel}"
+
+    def below(self, rel: str) -> list[str]:
+        """The names in a directory, and in those in it."""
+        return [name for name in self.names if name.startswith(rel + "/")]
+
     def lookup(self, rel: str) -> Inode | None:
         """The inode of a name; raises the errno of path resolution."""
         self.parent(rel)

@@ -28,6 +28,7 @@ from .files import oserror
 from .geometry import PRESENT
 from .hugetlb import reserve
 from .populate import faultin
+from .rmap import write_back
 from .signals import Guarded, PastEnd
 from .unmap import do_munmap
 from .unshare import unshare_edges
@@ -169,14 +170,18 @@ def do_mlock(machine, task, start: int, end: int) -> None:
             raise oserror(errno.ENOMEM, f"{vma} has pages that cannot be had") from None
 
 
-def do_msync(mm, start: int, end: int, flags: int) -> None:
-    """Check what msync(2) checks; there is no disk to write to."""
+def do_msync(machine, mm, start: int, end: int, flags: int) -> None:
+    """With MS_SYNC write back what shared mappings of disk files in [start, end) have dirtied;
+    ENOMEM at the end if there was a hole (mm/msync.c)."""
     if flags & ~(MS_ASYNC | MS_INVALIDATE | MS_SYNC) or flags & MS_ASYNC and flags & MS_SYNC:
         raise oserror(errno.EINVAL, f"flags {flags:#x}")
     at = start
     for vma in mm.vmas_in(start, end):
         if flags & MS_INVALIDATE and vma.flags & VM_LOCKED:
             raise oserror(errno.EBUSY, f"{vma} is locked")
+        if flags & MS_SYNC and vma.file and vma.shared:
+            write_back(machine, vma.file.inode.mapping, vma.index(max(start, vma.start)),
+                       vma.index(min(end, vma.end)))
         at = vma.end if vma.start <= at else at
     if at < end:
         raise oserror(errno.ENOMEM, "a part of the range is not mapped")

@@ -1,6 +1,7 @@
 """The files of a machine: mounted filesystems, names, and files without one."""
 
 import errno
+import posixpath
 
 from .abi import O_CREAT, O_EXCL, O_RDWR, O_TRUNC
 from .ext4 import Ext4
@@ -31,9 +32,10 @@ def resolve(machine, path: str) -> tuple[Filesystem, str]:
     """The filesystem that *path* lies in, and the path within it; ENOENT."""
     if not isinstance(path, str) or "\0" in path:
         raise ValueError(f"a path is a str without NUL, not {path!r}")
+    plain = posixpath.normpath(path)        # without "//", "." and ".."
     for at in sorted(machine.mounts, key=len, reverse=True):
-        if path == at or path.startswith(at + "/"):
-            return machine.mounts[at], path[len(at):].strip("/")
+        if plain == at or plain.startswith(at + "/"):
+            return machine.mounts[at], plain[len(at) + 1:]
     raise oserror(errno.ENOENT, f"{path!r} lies in no mounted filesystem; "
                   f"there is {', '.join(machine.mounts)}")
 
@@ -56,14 +58,14 @@ def open_file(machine, path: str, flags: int) -> File:
     fs, rel = resolve(machine, path)
     fs.parent(rel)
     if flags & O_CREAT and rel not in fs.names:
-        inode = fs.names[rel] = new_inode(machine, path, type(fs))
+        inode = fs.names[rel] = new_inode(machine, fs.full(rel), type(fs))
         inode.links = 1
     elif flags & O_CREAT and flags & O_EXCL:
         raise oserror(errno.EEXIST, f"{path} is there already")
     inode = fs.lookup(rel)
     if inode is None:
         raise oserror(errno.EISDIR, f"{path} is a directory")
-    file = opened(machine, File(machine, inode, flags, path))
+    file = opened(machine, File(machine, inode, flags, fs.full(rel)))
     if flags & O_TRUNC:
         inode.mapping.size = 0
         truncate_pages(machine, inode.mapping, 0, None, even_cows=True)
@@ -98,8 +100,16 @@ def unlink(machine, path: str) -> None:
     if inode is None:
         raise oserror(errno.EISDIR, f"{path} is a directory")
     del fs.names[rel]
+    show_as(machine, fs.full(rel), fs.full(rel) + " (deleted)")
     inode.links -= 1
     inode.put()
+
+
+def show_as(machine, old: str, new: str) -> None:
+    """What was opened as *old*, open or only mapped, is shown as *new* from now on (d_path)."""
+    for file in machine.files:
+        if file.label == old:
+            file.label = new
 
 
 def mkdir(machine, path: str) -> None:
@@ -112,24 +122,44 @@ def mkdir(machine, path: str) -> None:
 
 
 def name_again(machine, old: str, new: str, keep: bool) -> None:
-    """link(2), or with *keep* False rename(2), of a file."""
+    """link(2) of a file, or with *keep* False rename(2)."""
     fs, rel = resolve(machine, old)
     to, new_rel = resolve(machine, new)
-    if fs is not to:
+    if fs is not to and not keep:
         raise oserror(errno.EXDEV, f"{old} and {new} are on different filesystems")
     inode = fs.lookup(rel)
-    fs.parent(new_rel)
-    if inode is None:
-        raise oserror(errno.EPERM if keep else errno.EINVAL, f"{old} is a directory")
-    if new_rel in fs.names and keep:
-        raise oserror(errno.EEXIST, f"{new} is there already")
-    if fs.names.get(new_rel) is inode and new_rel in fs.names:
+    to.parent(new_rel)
+    if not keep:
+        rename(machine, fs, rel, new_rel)
         return
-    if new_rel in fs.names:
-        unlink(machine, new)
+    if new_rel in to.names:
+        raise oserror(errno.EEXIST, f"{new} is there already")
+    if fs is not to:
+        raise oserror(errno.EXDEV, f"{old} and {new} are on different filesystems")
+    if inode is None:
+        raise oserror(errno.EPERM, f"{old} is a directory")
     fs.names[new_rel] = inode
     inode.links += 1
-    if not keep:
-        del fs.names[rel]
-        inode.links -= 1
-        inode.mapping.name = new
+
+
+def rename(machine, fs: Filesystem, old: str, new: str) -> None:
+    """A file or a directory gets another name; what had that name is gone (vfs_rename)."""
+    inode, taken, inside = fs.names[old], new in fs.names, fs.below(new)
+    if not old or not new:
+        raise oserror(errno.EBUSY, f"{fs.path} is a mount point")
+    if new.startswith(old + "/"):
+        raise oserror(errno.EINVAL, f"{fs.full(new)} lies in {fs.full(old)}")
+    if old == new or taken and inode is not None and fs.names[new] is inode:
+        return                              # two names of one file: both stay
+    if inside and (inode is None or old in inside):
+        raise oserror(errno.ENOTEMPTY, f"{fs.full(new)} is not empty")
+    if taken and inode is None and fs.names[new] is not None:
+        raise oserror(errno.ENOTDIR, f"{fs.full(new)} is not a directory")
+    if taken and inode is not None:
+        unlink(machine, fs.full(new))
+    for name in [old, *fs.below(old)]:
+        moved, at = fs.names.pop(name), new + name[len(old):]
+        fs.names[at] = moved
+        show_as(machine, fs.full(name), fs.full(at))
+        if moved is not None:
+            moved.mapping.name = fs.full(at)

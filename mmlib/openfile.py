@@ -5,9 +5,12 @@ import errno
 from .abi import FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 from .files import Inode, check_readable, check_writable, oserror
 from .hugetlb import NoHugePage
+from .memory import OutOfMemory
 from .record import Ref, call
-from .rmap import folio_mkclean
+from .rmap import write_back
 from .unmap import punch_hole, truncate_pages
+
+OFFSET_LIMIT = 1 << 63                  # the first that is no loff_t (MAX_LFS_FILESIZE)
 
 
 class File:
@@ -21,13 +24,13 @@ class File:
         self.machine, self.inode, self.flags = machine, inode, flags
         self.position = self.holders = self.map_count = 0
         self.closed = False
-        self._label = label
+        self.label = label              # the path that it was opened by, None for a memfd
         inode.opens += 1
 
     @property
     def name(self) -> str:
         """As /proc/PID/maps shows it."""
-        return self._label or self.inode.name
+        return self.label or self.inode.name
 
     @property
     def ref(self) -> Ref:
@@ -50,8 +53,7 @@ class File:
     def truncate(self, length: int) -> None:
         """ftruncate(2): pages beyond the new end leave every mapping, private copies too."""
         number("length", length)
-        if length < 0:
-            raise oserror(errno.EINVAL, f"length {length} is negative")
+        check_offset("length", length)
         check_writable(self, errno.EINVAL)
         mapping, size = self.inode.mapping, self.machine.geometry.page_size
         if self.inode.huge:
@@ -65,41 +67,53 @@ class File:
     @call
     def fallocate(self, mode: int, offset: int, length: int) -> None:
         """fallocate(2): mode 0 fills holes; PUNCH_HOLE | KEEP_SIZE takes pages out."""
-        number("offset", offset), number("length", length)
-        check_writable(self)
+        number("mode", mode), number("offset", offset), number("length", length)
+        mapping, end = self.inode.mapping, offset + length
+        punch = mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
         if offset < 0 or length <= 0:
             raise oserror(errno.EINVAL, f"offset {offset}, length {length}")
-        mapping, size = self.inode.mapping, self.machine.geometry.page_size
-        end = offset + length
-        if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE:
-            punch_hole(self.machine, mapping, offset, end)
-        elif mode in (0, FALLOC_FL_KEEP_SIZE):
-            first = offset // size // mapping.step * mapping.step
-            for index in range(first, -(-end // size), mapping.step):
-                self._fill(index)
-            if mode == 0:
-                mapping.size = max(mapping.size, end)
-        else:
+        if not punch and mode not in (0, FALLOC_FL_KEEP_SIZE):
             raise oserror(errno.EOPNOTSUPP, f"mode {mode:#x} is not known here")
+        check_writable(self)
+        if end >= OFFSET_LIMIT:
+            raise oserror(errno.EFBIG, f"{end:#x} is no file offset")
+        if punch:
+            punch_hole(self.machine, mapping, offset, end)
+            return
+        if not mapping.on_disk:         # a disk gives blocks, which are read when they are used
+            self._fill(offset, end)
+        if mode == 0:
+            mapping.size = max(mapping.size, end)
 
     def _whole_pages(self, name: str, value: int) -> None:
         if value % self.machine.geometry.huge_size:
             raise oserror(errno.EINVAL, f"{name} {value:#x} is not a multiple of "
                           f"{self.machine.geometry.huge_size:#x}, the size of a huge page")
 
-    def _fill(self, index: int) -> None:
+    def _fill(self, start: int, end: int) -> None:
+        """Pages for the holes in bytes [start, end); if memory ends, tmpfs takes them back."""
+        mapping, size = self.inode.mapping, self.machine.geometry.page_size
+        source, made = self.inode if self.inode.huge else mapping, []
         try:
-            (self.inode if self.inode.huge else self.inode.mapping).get(index)
+            for index in range(start // size // mapping.step * mapping.step, -(-end // size),
+                               mapping.step):
+                if mapping.find(index) is None:
+                    source.get(index)
+                    made.append(index)
         except NoHugePage:
             raise oserror(errno.ENOSPC, "no huge page is left") from None
+        except OutOfMemory:
+            for index in made:
+                mapping.drop(index)
+            raise
 
     @call
     def pread(self, n: int, offset: int) -> bytes:
         """pread(2): at most *n* bytes; fewer at the end of the file."""
         number("n", n), number("offset", offset)
+        check_offset("offset", offset)
         check_readable(self)
-        if offset < 0 or n < 0:
-            raise oserror(errno.EINVAL, f"n {n}, offset {offset}")
+        check_offset("n", n)
         return self.inode.mapping.read(offset, n)
 
     @call
@@ -108,9 +122,9 @@ class File:
         number("offset", offset)
         if not isinstance(data, (bytes, bytearray)):
             raise TypeError(f"data is bytes, not {data!r}")
+        check_offset("offset", offset)
         check_writable(self)
-        if offset < 0:
-            raise oserror(errno.EINVAL, f"offset {offset} is negative")
+        check_offset("offset", offset + len(data))
         if self.inode.huge:
             raise oserror(errno.EINVAL, f"{self.name}: hugetlbfs files are written by mapping them")
         return self.inode.mapping.write(offset, bytes(data))
@@ -120,6 +134,7 @@ class File:
         """read(2): from the position, which moves on."""
         number("n", n)
         check_readable(self)
+        check_offset("n", n)
         data = self.inode.mapping.read(self.position, n)
         self.position += len(data)
         return data
@@ -128,11 +143,7 @@ class File:
     def fsync(self) -> None:
         """fsync(2): dirty pages go to disk; they are clean then, and write-protected wherever they
         are mapped, so that the next store is noticed.  Tmpfs has nowhere to write to."""
-        mapping = self.inode.mapping
-        for _, folio in sorted(mapping.pages.items()):
-            if mapping.on_disk and folio.dirty:
-                folio_mkclean(self.machine, folio)
-                mapping.write_back(folio)
+        write_back(self.machine, self.inode.mapping)
 
     @call
     def ioctl(self, request: int, arg) -> None:
@@ -150,6 +161,12 @@ class File:
             self.closed = True
             self.inode.opens -= 1
             self.inode.put()
+
+
+def check_offset(name: str, value: int) -> None:
+    """EINVAL where *value* is no loff_t."""
+    if not 0 <= value < OFFSET_LIMIT:
+        raise oserror(errno.EINVAL, f"{name} {value} is negative or exceeds 63 bits")
 
 
 def number(name: str, value) -> int:

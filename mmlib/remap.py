@@ -20,8 +20,8 @@ def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
     if vma and vma.huge:
         huge = machine.geometry.huge_size
         old_len, new_len = -(-old_len // huge) * huge, -(-new_len // huge) * huge
-        if old % huge or implied and new % huge:
-            raise oserror(errno.EINVAL, f"{old:#x} or {new:#x} lies inside a huge page")
+        if old % huge or new % huge or new_len > old_len:       # align_hugetlb
+            raise oserror(errno.EINVAL, f"{vma} must not grow, nor be cut inside a huge page")
     check_vma(mm, vma, old, old_len, new_len, flags)
     if implied:
         return mremap_to(machine, mm, old, old_len, new_len, flags, new)

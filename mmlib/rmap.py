@@ -100,6 +100,15 @@ def folio_mkclean(machine, folio: Folio) -> None:
             tell(machine, users)
 
 
+def write_back(machine, mapping, first: int = 0, last: int | None = None) -> None:
+    """The dirty pages first <= index < last of a file go to its disk, if it has one; they are
+    clean then, and write-protected wherever they are mapped (file_write_and_wait_range)."""
+    for index, folio in sorted(mapping.pages.items()):
+        if mapping.on_disk and folio.dirty and first <= index and (last is None or index < last):
+            folio_mkclean(machine, folio)
+            mapping.write_back(folio)
+
+
 def folio_referenced(machine, folio: Folio) -> bool:
     """Has anybody used *folio* since the last time this was asked?  The bits are cleared; a TLB
     that still holds the entry will not set them again (as on x86)."""

@@ -166,9 +166,9 @@ class Task:
 
     @call
     def msync(self, addr: int, length: int, flags: int) -> None:
-        """msync(2): tmpfs has nowhere to write to; ENOMEM where something is not mapped."""
+        """msync(2): MS_SYNC writes back to a disk; ENOMEM where something is not mapped."""
         end = self._range(addr, length)
-        mmap.do_msync(self.mm, addr, end, number("flags", flags))
+        mmap.do_msync(self.machine, self.mm, addr, end, number("flags", flags))
 
     @call
     def mincore(self, addr: int, length: int) -> bytes:
