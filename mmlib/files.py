@@ -156,7 +156,8 @@ def oserror(code: int, why: str) -> OSError:
     >>> oserror(errno.EINVAL, "addr is not a multiple of 4096")
     OSError(22, 'EINVAL: addr is not a multiple of 4096')
     """
-    return OSError(code, f"{errno.errorcode[code]}: {why}")
+    name = "EOPNOTSUPP" if code == errno.EOPNOTSUPP else errno.errorcode[code]   # not ENOTSUP
+    return OSError(code, f"{name}: {why}")
 
 
 def check_readable(file) -> None:

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from types import SimpleNamespace
 
+import layout
 import pytest
 from hypothesis import settings
 
@@ -48,6 +49,13 @@ def pytest_collection_modifyitems(items):
     for item in filter(in_browser, items):
         item.add_marker("browser")
     items.sort(key=in_browser)
+
+
+@pytest.fixture(autouse=True)
+def validated():
+    """The machines that a test made by `layout.machine` are validated when it is over."""
+    yield
+    layout.validate_made()
 
 
 @pytest.fixture(scope="session")
