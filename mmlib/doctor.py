@@ -47,7 +47,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The command."""
-    checks = [*python_and_packages(), *widgets(), renderer(), *kernel()]
+    checks = all_checks()
     missing = sum(check.status == "missing" for check in checks)
     if args.json:
         print(json.dumps({"ok": not missing, "checks": [check._asdict() for check in checks]}))
@@ -55,6 +55,16 @@ def run(args: argparse.Namespace) -> int:
         print(*checks, sep="\n")
         print(f"{missing or 'nothing'} missing")
     return 1 if missing else 0
+
+
+def all_checks() -> list[Check]:
+    return [*python_and_packages(), *widgets(), renderer(), *kernel()]
+
+
+def verdict() -> str:
+    """For the first notebook: what is missing, a line each with its remedy, or that all is there."""
+    missing = [str(check) for check in all_checks() if check.status == "missing"]
+    return "\n".join(missing) or "Everything that the notebooks need is here."
 
 
 # Python and packages ---------------------------------------------------------------------------
@@ -136,8 +146,8 @@ def renderer() -> Check:
     """Is there a Graphviz, and can it draw?"""
     path = find_renderer()
     if path is None:
-        return Check("renderer", "missing", "no Graphviz found; trees are shown as text",
-                     pip_install("graphviz-pure>=0.2.2,<0.3"))
+        return Check("renderer", "note", "no Graphviz found; mmlib draws by itself, as SVG",
+                     f"For Graphviz: {pip_install('graphviz-pure>=0.2.2,<0.3')}")
     try:
         drawn = subprocess.run([path, "-Tsvg"], input="graph { a }", capture_output=True,
                                text=True, timeout=20).stdout

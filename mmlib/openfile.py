@@ -14,7 +14,7 @@ OFFSET_LIMIT = 1 << 63                  # the first that is no loff_t (MAX_LFS_F
 
 
 class File:
-    """An open file description: an inode, how it was opened, and a position.
+    """An open file description (struct file): an inode, how it was opened, and a position.
 
     Made by `Task.open`, `Task.memfd`, `Machine.open` or `Machine.memfd`.  *holders* are the
     processes (lists of open files) that will close it; it closes with the last one.

@@ -24,7 +24,7 @@ from .vma import VM_LOCKED
 
 
 class Task:
-    """A thread of execution in an mm; threads made by `clone` share one.
+    """A thread of execution in an mm (struct task_struct); threads made by `clone` share one.
 
     Addresses, lengths and offsets are bytes.  A call that fails raises OSError with the kernel's
     errno; a bad access raises Segfault or BusError; a task that is gone raises OSError(ESRCH), or

@@ -156,10 +156,19 @@ def test_the_order_of_renderers(tmp_path, monkeypatch):
 
 
 def test_no_renderer(monkeypatch):
-    """It is missing, and there is one to be had by pip."""
+    """The notebooks do without, and there is one to be had by pip."""
     monkeypatch.setattr(doctor, "find_renderer", lambda: None)
     check = doctor.renderer()
-    assert check.status == "missing" and "pip install" in check.remedy
+    assert check.status == "note" and "pip install" in check.remedy
+
+
+def test_the_verdict_for_the_first_notebook(monkeypatch):
+    """One sentence where all is there, else what is missing and what to do."""
+    assert doctor.verdict() == "Everything that the notebooks need is here."
+    monkeypatch.setattr(doctor, "all_checks", lambda: [
+        doctor.Check("numpy", "missing", "not installed", "pip install numpy"),
+        doctor.Check("frames", "note", "hidden")])
+    assert doctor.verdict() == "missing  numpy: not installed. Do: pip install numpy"
 
 
 @linux_only

@@ -153,7 +153,9 @@ class Builder:
         frames = [f for s in states for f in s.frames]
         if any(f.pfn == ZERO_PFN for f in frames):
             self.add_lane("zero", "zero", "")
-        files = {f.file: None for f in frames if f.kind == "file"}
+        files = {v.backing: None for s in states for m in s.mms for v in m.vmas
+                 if v.backing != "anon"}
+        files |= {f.file: None for f in frames if f.kind == "file"}
         files |= {t.owner: None for s in states for t in s.tables if t.published}
         for name in files:
             self.add_lane(name, "file", name)

@@ -53,6 +53,8 @@ def present(graph: Graph, now: Snapshot) -> State:
     roots = {m.name: tables[m.root[0]] for m in now.mms}
     heads = {lane.name: f"m{number}" for number, lane in enumerate(graph.lanes)
              if lane.kind == "file"}
+    for vma in (vma for mm in now.mms for vma in mm.vmas if vma.backing in heads):
+        out[heads[vma.backing]] = ON, ""
     for task in now.tasks:
         pill = task_id(task.name, roots[task.mm].node)
         out[pill] = out[edge_id(pill, None, table_id(roots[task.mm]))] = ON, ""
