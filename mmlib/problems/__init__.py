@@ -26,7 +26,10 @@ def check(name: str, answer=...) -> Verdict:
                        "again.")
     exercise = EXERCISES[name]
     if not isinstance(exercise, Exercise):
-        return exercise(answer)
+        try:
+            return exercise(answer)
+        except Exception as failed:     # the reader's code, whatever is wrong with it
+            return Verdict(False, f"Your code ended with {type(failed).__name__}: {failed}.")
     right = exercise.answer()
     if type(answer) is not type(right):
         return Verdict(False, f"The answer is of type {type(right).__name__}, "
