@@ -36,7 +36,7 @@ from mmlib import (
 PAGE = TINY.page_size
 BASE = 0x40000                          # a border between tables of every level in TINY
 ANON = MAP_PRIVATE | MAP_ANONYMOUS
-PROTECTION = {"": "", "r": "r--", "rw": "rw-", "rx": "r-x"}
+PROTECTION = {"": "---", "r": "r--", "rw": "rw-", "rx": "r-x"}
 KINDS = {"N": ("anon", ""), "R": ("anon", "r"), "W": ("anon", "rw"), "X": ("anon", "rx"),
          "U": ("s", ""), "T": ("s", "r"), "S": ("s", "rw"),
          "H": ("p", ""), "G": ("p", "r"), "F": ("p", "rw")}
