@@ -2,6 +2,7 @@
 
 from .fault import account
 from .geometry import PRESENT, RW
+from .hugetlb import NoHugePage
 from .memory import OutOfMemory
 from .signals import Guarded, PastEnd
 from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA
@@ -34,5 +35,7 @@ def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
             if not entry & PRESENT or write and not entry & RW:
                 account(machine, task, vma, addr, write)
             pages += 1
+    except NoHugePage:
+        raise PastEnd from None         # VM_FAULT_SIGBUS, both
     finally:
         machine.emit("populate", pages, task.minor_faults + task.major_faults - before)
