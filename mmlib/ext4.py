@@ -26,12 +26,9 @@ class DiskMapping(Mapping):
             self.memory.write(folio, 0, self.disk.get(index, b""))
         return folio
 
-    def read(self, offset: int, n: int) -> bytes:
-        """As read(2): what it reads is in the cache afterwards."""
-        size = self.memory.page_size
-        for index in range(offset // size, -(-min(offset + n, self.size) // size)):
-            self.get(index)
-        return super().read(offset, n)
+    def peek(self, index: int) -> Folio:
+        """What read(2) reads is in the cache afterwards."""
+        return self.get(index)
 
     def zero(self, start: int, end: int) -> None:
         """In the cache and on disk, so that nothing needs to be read or written back for it."""

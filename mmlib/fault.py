@@ -170,16 +170,18 @@ def do_fault_around(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     into_vma = addr - vma.start >> geometry.page_shift
     vma_pages = vma.end - vma.start >> geometry.page_shift
     first = max(pte // window * window, pte - min(pte, into_vma))
-    last = min(first + window, geometry.entries, pte + vma_pages - into_vma)
+    last = min(first + window, geometry.entries, pte + vma_pages - into_vma,
+               pte + mapping.page_count - vma.index(addr))
     page0 = addr - (pte << geometry.page_shift)         # the address of PTE index 0
-    table, mapped = machine.tables.child(pmd, geometry.index(addr, 2)), 0
-    for i in range(first, last):
+    pages = {i: vma.index(page0 + (i << geometry.page_shift)) for i in range(first, last)}
+    if not any(map(mapping.find, pages.values())):
+        return
+    table, mapped = next_table(machine, mm, vma, addr, pmd, 1), 0
+    for i, n in pages.items():
+        folio = mapping.find(n)         # only now: for the table, pages may have been reclaimed
+        if folio is None or machine.tables.get(table, i):
+            continue
         at = page0 + (i << geometry.page_shift)
-        folio = mapping.find(vma.index(at))
-        if folio is None or folio.index >= mapping.page_count:
-            continue
-        if table and machine.tables.get(table, i):
-            continue
         if i == pte:
             machine.emit("cache_hit", mapping.name, folio.index, folio.pfn)
         else:

@@ -52,13 +52,17 @@ class Mapping:
         folio.mapping, folio.index = None, -1
         self.memory.free_folio(folio)
 
+    def peek(self, index: int) -> Folio | None:
+        """The page that read(2) copies from; None reads as zeros."""
+        return self.find(index)
+
     # contents by byte, as read(2) and write(2) see them -------------------------------------
     def read(self, offset: int, n: int) -> bytes:
         size, out = self.memory.page_size * self.step, []
         end = min(offset + n, self.size)
         while offset < end:
             index, within = offset // size * self.step, offset % size
-            take, folio = min(size - within, end - offset), self.find(index)
+            take, folio = min(size - within, end - offset), self.peek(index)
             out.append(self.memory.read(folio, within, take) if folio else bytes(take))
             offset += take
         return b"".join(out)
