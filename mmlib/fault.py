@@ -101,7 +101,8 @@ def next_table(machine, mm, vma: VMA, addr: int, table: Ptdesc, level: int,
         child = get_table(machine, mm, vma, addr // span * span, level, table, fresh)
         if child is not None:
             machine.tables.link(table, index, child)
-            mm.nr_tables += table.home is None      # else the file has one more, not this mm
+            if table.home is None:      # else the file has one more, not this mm
+                mm.count_table(child, +1)
     return child
 
 

@@ -47,7 +47,7 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
             name = machine.geometry.level_name(table.level)
             new = tables.alloc(table.level, child.name)
             tables.link(made[above], index, new)
-            child.nr_tables += 1
+            child.count_table(new, +1)
             machine.emit("table", name, new.pfn, child.name)
         made[table] = new
     for addr, table, index, entry in list(tables.leaves(parent.pgd, vma.start, vma.end)):

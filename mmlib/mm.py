@@ -28,6 +28,11 @@ class MM:
         self.share_tables = True        # False: opted out of table sharing
         self.cpus: dict[int, None] = {}
 
+    def count_table(self, table: Ptdesc, change: int) -> None:
+        """An entry of this mm links *table*, or does no longer: VmPTE counts PTE, PMD and PUD
+        tables, a P4D never (mm_inc_nr_ptes and its kin)."""
+        self.nr_tables += change if table.level <= 3 else 0
+
     def find_vma(self, addr: int) -> VMA | None:
         """The VMA that contains *addr* (the kernel's vma_lookup)."""
         i = bisect_right(self.vmas, addr, key=lambda v: v.start)

@@ -39,7 +39,7 @@ def put_table(machine, mm, parent: Ptdesc, index: int) -> None:
     """Take a table out of *mm*; free it if that was its last use and nobody keeps it."""
     table = machine.tables.unlink(parent, index)
     if parent.home is None:
-        mm.nr_tables -= 1
+        mm.count_table(table, -1)
     if not table.users and not (table.home and machine.sharing.keep_unused):
         free_table(machine, table)
 
