@@ -15,17 +15,17 @@ from .graph import (
     HEADER_H,
     PILL_H,
     PILL_W,
-    TABLE_W,
     Graph,
     Node,
+    short,
     union,
 )
 from .state import State, state
 from .svg import ends
 
 NEUTRAL, HOT, WALK = "#222222", "#A8005C", "#F5E642"
-COLOURS = ("#0072B2", "#B84A00", "#00795A", "#7A3E9D")
-DASHES = ("solid", "dashed", "dotted", "dashed")
+COLOURS = ("#0072B2", "#B84A00", "#00795A", "#7A3E9D", NEUTRAL, NEUTRAL)   # of the mms
+DASHES = ("solid", "dashed", "dotted", "dashed", "dashed", "dotted")
 DPI = 144                               # of a PNG: twice a pixel of the graph, for sharp text
 POINTS = 0.75                           # of a pixel
 
@@ -54,9 +54,9 @@ def state_dot(graph: Graph, shown: State) -> str:
     lines += [f"  {quote(n.id)} [{pin(graph, n)} label=<{label(graph, n, shown)}>]"
               for n in graph.nodes.values() if n.id in shown]
     lines += [f"  {arrow(graph, name, shown)}" for name in graph.edges if name in shown]
-    if graph.folded:
-        lines.append(f'  more [pos="90,6" shape=plaintext label="and {len(graph.folded)} more '
-                     'address spaces, not drawn"]')
+    if graph.missing:
+        lines.append(f'  note [pos="{(10 + 3 * len(graph.note)) * POINTS:g},9" shape=plaintext '
+                     f'label={quote(graph.note)}]')
     return "\n".join([*lines, "}"])
 
 
@@ -90,7 +90,7 @@ def paint(graph: Graph, node: Node) -> tuple[str, str]:
     number = graph.lanes[node.lane].colour
     if number < 0:
         return NEUTRAL, "solid"
-    return COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
+    return COLOURS[number], DASHES[number]
 
 
 def label(graph: Graph, node: Node, shown: State) -> str:
@@ -99,18 +99,19 @@ def label(graph: Graph, node: Node, shown: State) -> str:
     colour = HOT if "hot" in classes else paint(graph, node)[0]
     border = 2 if "hot" in classes else 1
     if node.kind in ("task", "file"):
-        return (f'<table border="{border}" cellborder="0" cellspacing="0" style="rounded" '
+        name = html(short(ascii_only(node.label)))
+        return (f'<table border="{border}" cellborder="0" cellspacing="0" cellpadding="0" style="rounded" '
                 f'color="{colour}">'
-                f'<tr>{cell(PILL_W, PILL_H, f"<b>{html(node.label)}</b>")}</tr></table>')
+                f'<tr>{cell(PILL_W, PILL_H, f"<b>{name}</b>")}</tr></table>')
     head = f"{html(node.label)}{f' {many}' if many else ''}"
     if node.kind == "frame":
         text = html(shown[f"{node.id}.0"][1])
-        return (f'<table border="{border}" cellborder="0" cellspacing="0" bgcolor="white" '
+        return (f'<table border="{border}" cellborder="0" cellspacing="0" cellpadding="0" bgcolor="white" '
                 f'color="{colour}"><tr>{cell(FRAME_W, FRAME_H / 2, f"<b>{head}</b>")}</tr>'
                 f'<tr>{cell(FRAME_W, FRAME_H / 2, text)}</tr></table>')
-    inner = (f'<table border="{border if border > 1 else 0}" cellborder="1" cellspacing="0" '
+    inner = (f'<table border="{border if border > 1 else 0}" cellborder="1" cellspacing="0" cellpadding="0" '
              f'bgcolor="white" color="{colour}"><tr>'
-             f'{cell(TABLE_W, HEADER_H, f"<b>{head}</b>", len(node.cells))}</tr>'
+             f'{cell(node.size[0], HEADER_H, f"<b>{head}</b>", len(node.cells))}</tr>'
              f"<tr>{''.join(entry(node, i, shown) for i in node.cells)}</tr></table>")
     if "shared" in classes:             # a double border
         return (f'<table border="1" cellborder="0" cellspacing="1" cellpadding="0" '

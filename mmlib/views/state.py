@@ -6,7 +6,7 @@ the same picture.
 
 from ..geometry import PRESENT, entry_letters, entry_pfn
 from ..trace import FrameState, Snapshot, Step, TableState
-from .graph import Graph, edge_id, frame_id, is_link, table_id, task_id
+from .graph import Graph, Node, edge_id, frame_id, is_link, table_id, task_id
 
 State = dict[str, tuple[frozenset[str], str]]
 ON, SHARED = frozenset({"on"}), frozenset({"on", "shared"})
@@ -32,6 +32,8 @@ def state(graph: Graph, now: Snapshot, before: Snapshot | None = None,
             shown[name] = shown[name][0] | {"hot"}, shown[name][1]
     if step is not None:
         for name in walked(now, step):
+            if ">" not in name and name not in shown:
+                name = name.rpartition(".")[0] + ".None"    # the cell for all that have none
             if name in shown:
                 shown[name] = shown[name][0] | {"walk"}, shown[name][1]
     return shown
@@ -61,10 +63,10 @@ def present(graph: Graph, now: Snapshot) -> State:
     for table in now.tables:
         name = table_id(table)
         out[name] = (SHARED, f"x{table.users}") if table.users > 1 else (ON, "")
-        if table.published:
+        if table.published and table.owner in heads:
             out[heads[table.owner]] = out[edge_id(heads[table.owner], None, name)] = ON, ""
         if name in graph.nodes:
-            out |= cells(table, graph.nodes[name].cells)
+            out |= cells(table, graph.nodes[name])
         for index, entry in table.entries:
             if is_link(table.level, entry):
                 out[edge_id(name, index, table_id(tables[entry_pfn(entry)]))] = ON, ""
@@ -73,22 +75,22 @@ def present(graph: Graph, now: Snapshot) -> State:
     for frame in now.frames:
         out[frame_id(frame)] = ON, f"x{frame.mapcount}" if frame.mapcount > 1 else ""
         out[frame_id(frame) + ".0"] = ON, content(frame)
-        if frame.kind == "file":
+        if frame.file in heads:
             out[heads[frame.file]] = ON, ""
     return {name: value for name, value in out.items() if name in graph.edges
             or ">" not in name and name.partition(".")[0] in graph.nodes}
 
 
-def cells(table: TableState, drawn: tuple[int | None, ...]) -> State:
+def cells(table: TableState, node: Node) -> State:
     """The cells of a table; in a large one each tells its index, the last how many are left out."""
-    entries, out, small = dict(table.entries), {}, drawn == (0, 1, 2, 3)
-    for index in drawn:
+    entries, out = dict(table.entries), {}
+    for index in node.cells:
         if index is None:
-            left = len(entries.keys() - set(drawn))
+            left = len(entries.keys() - set(node.cells))
             text = f"+{left}" if left else ""
         else:
             text = cell_text(table.level, entries.get(index, 0))
-            text = text if small or not text else f"{index}:{text}"
+            text = text if node.all_cells or not text else f"{index}:{text}"
         out[f"{table_id(table)}.{index}"] = ON, text
     return out
 

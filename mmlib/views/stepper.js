@@ -33,6 +33,11 @@ export function clamp(k, n) {
   return Math.max(0, Math.min(n - 1, Number.isFinite(k) ? Math.round(k) : 0));
 }
 
+// A text from the numbers of its lines: most lines are those of the step before.
+export function join(numbers, lines) {
+  return numbers.map((number) => lines[number]).join("\n");
+}
+
 // What an answer is worth: null if it is no answer.
 export function grade(question, given) {
   const text = String(given ?? "").trim();
@@ -97,7 +102,7 @@ function counterRows(now, before) {
 }
 
 function render({ model, el }) {
-  const steps = model.get("steps"), n = steps.length, name = model.get("name");
+  const lines = model.get("lines"), steps = model.get("steps"), n = steps.length, name = model.get("name");
   const states = fold(steps.map((step) => step.delta));
   const asked = new Set(), tally = { right: 0, of: 0 };
   let at = clamp(model.get("index"), n), pending = null;      // the step that waits for an answer
@@ -169,9 +174,9 @@ function render({ model, el }) {
     events.fill(step.events.length ? make("ol", {}, ...step.events.map(([what, by]) =>
       make("li", {}, what, " ", make("span", { class: "by" }, "(", make("code", {}, by), ")"))))
       : make("p", {}, "No event: neither the MMU nor the memory management had work."));
-    mappings.fill(make("pre", {}, step.mappings));
+    mappings.fill(make("pre", {}, join(step.mappings, lines)));
     counters.fill(counterRows(step.counters, k ? steps[k - 1].counters : null));
-    text.textContent = step.text;
+    text.textContent = join(step.text, lines);
     jump.value = k + 1;
     for (const [one, off] of [[first, k === 0], [back, k === 0], [next, k === n - 1], [last, k === n - 1]]) {
       one.setAttribute("aria-disabled", String(off));      // "disabled" would lose the focus

@@ -49,6 +49,7 @@ class Stepper(anywidget.AnyWidget):
     name = traitlets.Unicode().tag(sync=True)
     svg = traitlets.Unicode().tag(sync=True)
     steps = traitlets.List().tag(sync=True)
+    lines = traitlets.List().tag(sync=True)     # of the texts of all steps, each once
     index = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, trace, *, ask: Mapping[int, str | Question] = {}, name: str = "Stepper",
@@ -70,9 +71,12 @@ class Stepper(anywidget.AnyWidget):
                        for before, step in zip([None, *trace], trace)]
         encoded = [encode(shown) for shown in self.states]
         befores = [None, *(step.after for step in trace)]
-        super().__init__(name=plain(name), svg=union_svg(self.graph), steps=[
-            told(step, before, question(ask.get(step.number))) | {"delta": delta(old, new)}
-            for step, before, old, new in zip(trace, befores, [{}, *encoded], encoded)])
+        lines: dict[str, int] = {}
+        steps = [
+            told(step, before, question(ask.get(step.number)), lines) | {"delta": delta(old, new)}
+            for step, before, old, new in zip(trace, befores, [{}, *encoded], encoded)]
+        super().__init__(name=plain(name), svg=union_svg(self.graph), steps=steps,
+                         lines=list(lines))
 
     def __repr__(self) -> str:
         step = self.trace[self.still]
@@ -98,12 +102,22 @@ def question(asked: str | Question | None) -> Question | None:
     return asked
 
 
-def told(step: Step, before: Snapshot | None, asked: Question | None) -> dict:
-    """What the widget says of a step, beside its picture."""
+def told(step: Step, before: Snapshot | None, asked: Question | None,
+         lines: dict[str, int]) -> dict:
+    """What the widget says of a step, beside its picture; long texts as the numbers of *lines*."""
     return {"action": step.action, "outcome": step.outcome, "say": summary(step),
-            "events": narration(step), "mappings": mappings(step.after),
-            "counters": counters(step.after), "text": describe(step.after),
+            "events": narration(step), "mappings": numbered(mappings(step.after), lines),
+            "counters": counters(step.after), "text": numbered(describe(step.after), lines),
             "ask": asked.at(before, step) if asked else None}
+
+
+def numbered(text: str, lines: dict[str, int]) -> list[int]:
+    """The lines of *text* as numbers; *lines* gets those that are new.
+
+    >>> numbered("a\\nb\\na", {"b": 0})
+    [1, 0, 1]
+    """
+    return [lines.setdefault(line, len(lines)) for line in text.split("\n")]
 
 
 def mappings(now: Snapshot) -> str:

@@ -6,7 +6,7 @@ is one state by itself, for where there is no Graphviz.
 
 from html import escape
 
-from .graph import CELL_H, FRAME_H, FRAME_W, HEADER_H, PILL_H, PILL_W, TABLE_H, TABLE_W, Graph, Node
+from .graph import CELL_H, FRAME_H, FRAME_W, HEADER_H, PILL_H, PILL_W, Graph, Node
 from .state import State
 
 FONT = "Helvetica, Arial, sans-serif"
@@ -19,7 +19,8 @@ STILL_STYLE = """
 .mm-graph path{fill:none;stroke:#222}.mm-graph .again{fill:none}.mm-graph .cell rect{stroke:#888}
 .c0 .box,path.c0{stroke:#0072B2}.c1 .box,path.c1{stroke:#B84A00}.c2 .box,path.c2{stroke:#00795A}
 .c3 .box,path.c3{stroke:#7A3E9D}path.c1{stroke-dasharray:6 2}path.c2{stroke-dasharray:2 2}
-path.c3{stroke-dasharray:8 2 2 2}.mm-graph .walk rect{fill:#f5e642}.mm-graph path.walk{stroke-width:3}
+path.c3{stroke-dasharray:8 2 2 2}path.c4{stroke-dasharray:12 3}path.c5{stroke-dasharray:4 4}
+.mm-graph .walk rect{fill:#f5e642}.mm-graph path.walk{stroke-width:3}
 .mm-graph .hot .box,.mm-graph .cell.hot rect{stroke:#A8005C;stroke-width:3}
 """
 
@@ -47,10 +48,7 @@ def still_svg(graph: Graph, shown: State) -> str:
 
 
 def wrap(graph: Graph, parts: list[str]) -> str:
-    note = ""
-    if graph.folded:
-        names = f"and {len(graph.folded)} more address spaces, not drawn"
-        note = f'<text class="head" x="10" y="{graph.height - 8}">{names}</text>'
+    note = graph.note and f'<text class="head" x="10" y="{graph.height - 8}">{graph.note}</text>'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" class="mm-graph" width="{graph.width}" '
             f'height="{graph.height}" viewBox="0 0 {graph.width} {graph.height}">'
             f'{"".join(parts)}{note}</svg>')
@@ -80,17 +78,16 @@ def draw(graph: Graph, node: Node, shown: State) -> str:
 
 
 def table(node: Node, many: str, shown: State) -> str:
-    width = node.cell_width
-    cells = []
+    (whole, height), width, cells = node.size, node.cell_width, []
     for i, index in enumerate(node.cells):
         name = f"{node.id}.{index}"
         text = escape(shown.get(name, ("", ""))[1])
         cells.append(f'<g {tag(name, "cell", shown)}><rect x="{i * width:g}" y="{HEADER_H}" '
                      f'width="{width:g}" height="{CELL_H}"/><text x="{(i + .5) * width:g}" '
                      f'y="{HEADER_H + 13}">{text}</text></g>')
-    return (f'<rect class="box" width="{TABLE_W}" height="{TABLE_H}" rx="2"/>'
+    return (f'<rect class="box" width="{whole}" height="{height}" rx="2"/>'
             f'<text class="head" x="4" y="13">{escape(node.label)}</text>'
-            f'<text class="many" x="{TABLE_W - 5}" y="13">{escape(many)}</text>{"".join(cells)}')
+            f'<text class="many" x="{whole - 5}" y="13">{escape(many)}</text>{"".join(cells)}')
 
 
 def frame(node: Node, many: str, shown: State) -> str:

@@ -6,12 +6,13 @@ All of them are pure functions of a snapshot or a step.
 from collections import Counter
 from collections.abc import Iterator
 
-from ..geometry import PRESENT, PS, D, entry_letters, entry_pfn
+from ..geometry import PRESENT, PS, D, entry_pfn
 from ..memory import ZERO_PFN
 from ..rows import MapsRow, PageRow, Rows
-from ..trace import FrameState, MMState, Snapshot, Step, TableState, VMAState
+from ..trace import FrameState, MMState, Snapshot, Step, VMAState
 from ..vma import VM_LOCKED
 from .graph import is_link, plain
+from .outline import describe  # noqa: F401  (the text of a state beside that of a step)
 
 
 # /proc -----------------------------------------------------------------------------------------
@@ -126,73 +127,6 @@ def pagemap(now: Snapshot, mm: str, start: int, end: int) -> Rows:
                 for at in range(start, end, size))
 
 
-# the text equivalent of a picture --------------------------------------------------------------
-def describe(now: Snapshot) -> str:
-    """Everything that a picture of *now* shows, as an indented tree.
-
-    >>> from mmlib import Machine, TINY, MAP_PRIVATE, MAP_ANONYMOUS
-    >>> m = Machine(TINY); a = m.spawn("a")
-    >>> addr = a.mmap(0x4000, 0x2000, "rw", MAP_PRIVATE | MAP_ANONYMOUS)
-    >>> a.store(addr, b"hi"); print(describe(m.snapshot()))
-    a: 3 page tables below the top one
-      PGD 2
-        0: PUD 3
-          0: PMD 4
-            1: PTE 5
-              0: rw page 6, "hi"
-    """
-    by_pfn, told = {t.pfn: t for t in now.tables}, set()
-    frames = {f.pfn: f for f in now.frames}
-    out = []
-    for mm in now.mms:
-        tasks = [plain(task.name) for task in now.tasks if task.mm == mm.name]
-        many = f"{mm.tables} page table{'s' * (mm.tables != 1)} below the top one"
-        out.append(f"{', '.join(tasks)}: {many}")
-        out += tree(now, by_pfn[mm.root[0]], by_pfn, frames, told, "  ")
-    kept = [t for t in now.tables if not t.users and t.published]
-    for table in kept:
-        out.append(f"kept with {plain(table.owner)}, used by nobody:")
-        out += tree(now, table, by_pfn, frames, told, "  ")
-    unmapped = [f for f in now.frames if not f.mapcount and f.kind == "file"]
-    if unmapped:
-        out.append("in the page cache, mapped by nobody: "
-                   + ", ".join(page(frame) for frame in unmapped))
-    return "\n".join(out) or "nothing is there"
-
-
-def tree(now: Snapshot, table: TableState, by_pfn, frames, told: set, indent: str) -> list[str]:
-    """A table and what is below it; what was told before is only named."""
-    name = f"{now.geometry.level_name(table.level)} {table.pfn}"
-    shared = f" (shared x{table.users})" if table.users > 1 else ""
-    if table.node in told:
-        return [f"{indent}{name}{shared}, as above"]
-    told.add(table.node)
-    out = [f"{indent}{name}{shared}"]
-    for index, entry in table.entries:
-        if is_link(table.level, entry):
-            first, *rest = tree(now, by_pfn[entry_pfn(entry)], by_pfn, frames, told, indent + "  ")
-            out += [f"{indent}  {index}: {first.strip()}", *rest]
-        else:
-            mapped = " " + page(frames[entry_pfn(entry)]) if entry & PRESENT else ""
-            out.append(f"{indent}  {index}: {entry_letters(entry)}{mapped}")
-    return out
-
-
-def page(frame: FrameState) -> str:
-    """
-    >>> page(FrameState(6, 3, "file", "/dev/shm/db", 0, 2, b"hi\\0\\0\\0\\0\\0\\0"))
-    'page 6, page 0 of /dev/shm/db, "hi", mapped x2'
-    """
-    if frame.kind == "zero":
-        return "the zero page"
-    head = frame.head.rstrip(b"\0")
-    text = f', "{head.decode("ascii")}"' if head and all(32 <= b < 127 for b in head) else \
-        f", 0x{head.hex()}" if head else ", zeros"
-    file = f", page {frame.index} of {plain(frame.file)}" if frame.kind == "file" else ""
-    many = f", mapped x{frame.mapcount}" if frame.mapcount > 1 else ""
-    return f"page {frame.pfn}{file}{text}{many}"
-
-
 # a step in words -------------------------------------------------------------------------------
 # What a reader wants to know first, if it happened.
 FIRST = ("oom", "copy", "reuse", "make_writable", "anon", "zero_page", "cache_fill", "cache_hit",
@@ -243,5 +177,3 @@ OTHER = {"spawn": "A process with an empty address space: a top-level table, and
 def narration(step: Step) -> list[tuple[str, str]]:
     """(sentence, the kernel function that does it) for every event of *step*."""
     return [(event.text, event.function) for event in step.events]
-
-
