@@ -1,6 +1,6 @@
 """fork: what is copied, and what is left to faults."""
 
-from .geometry import PRESENT, RW, A, entry_pfn
+from .geometry import PRESENT, RW, A, D, entry_pfn
 from .mm import MM
 from .tlb import flush_range
 from .vma import VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
@@ -54,6 +54,8 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
         if entry & RW and not vma.shared:       # pte_wrprotect
             entry &= ~RW
             tables.set(table, index, entry)
+        if vma.shared:                          # the parent's entry tells that it is dirty
+            entry &= ~D
         tables.set(made[table], index, entry & ~A)
         if entry & PRESENT:
             folio = machine.memory.folio(entry_pfn(entry))

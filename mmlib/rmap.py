@@ -11,6 +11,7 @@ from .geometry import PRESENT, RW, A, D, entry_pfn
 from .memory import Folio
 from .tables import Ptdesc
 from .tlb import flush_range
+from .vma import VM_LOCKED
 
 
 class RmapRow(NamedTuple):
@@ -120,6 +121,12 @@ def folio_referenced(machine, folio: Folio) -> bool:
     return seen
 
 
+def mlocked(machine, folio: Folio) -> bool:
+    """Does a VM_LOCKED mapping hold *folio* in memory?"""
+    users = [user for found in find_mappers(machine, folio).entries.values() for user in found]
+    return any(mm.find_vma(addr).flags & VM_LOCKED for mm, addr in users)
+
+
 def try_to_unmap(machine, folio: Folio) -> None:
     """Clear every entry that maps *folio*, and tell everybody who could reach it."""
     for (table, index), users in find_mappers(machine, folio).entries.items():
@@ -132,7 +139,7 @@ def reclaim(machine, wanted: int) -> int:
     """Give back up to *wanted* clean pages of disk files, unused ones first; how many.
 
     There is no swap: anonymous pages and those of tmpfs stay.  A page that was used since the
-    last look gets a second chance (folio_check_references)."""
+    last look gets a second chance (folio_check_references); mlock keeps a page for good."""
     freed = 0
     for _ in range(2):
         clean = [f for _, f in sorted(machine.memory.folios.items())
@@ -140,7 +147,8 @@ def reclaim(machine, wanted: int) -> int:
         for folio in clean:
             if freed == wanted:
                 return freed
-            if folio is not machine.locked_folio and not folio_referenced(machine, folio):
+            if folio is not machine.locked_folio and not mlocked(machine, folio) \
+                    and not folio_referenced(machine, folio):
                 try_to_unmap(machine, folio)
                 folio.mapping.drop(folio.index)
                 freed += 1
