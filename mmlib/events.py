@@ -8,7 +8,8 @@ from .geometry import entry_letters, entry_pfn
 # kind: (the kernel function that does it, the fields of data, one plain sentence)
 KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "tlb_hit": ("the MMU", ("cpu", "page"), "CPU {cpu} has the page {page:#x} in its TLB."),
-    "tlb_miss": ("the MMU", ("cpu", "page"), "CPU {cpu} has no TLB entry for the page {page:#x}."),
+    "tlb_miss": ("the MMU", ("cpu", "page", "found"),
+                 "CPU {cpu} has {found} for the page {page:#x}."),
     "walk": ("the MMU", ("level", "pfn", "index", "entry"),
              "The walk reads entry {index} of {level} {pfn}: {entry}."),
     "fault": ("exc_page_fault", ("addr", "access"),
@@ -31,7 +32,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "anon": ("do_anonymous_page", ("addr", "pfn"),
              "{addr:#x} gets a fresh zeroed page, frame {pfn}."),
     "copy": ("wp_page_copy", ("addr", "old", "new"),
-             "Copy on write: frame {old} is copied to frame {new} for {addr:#x}."),
+             "Copy on write: {old} is copied to frame {new} for {addr:#x}."),
     "reuse": ("wp_page_reuse", ("addr", "pfn"),
               "Nobody else uses frame {pfn} any more: it is made writable, not copied."),
     "make_writable": ("wp_page_shared", ("addr", "pfn"),
@@ -93,6 +94,8 @@ class Event(NamedTuple):
         shown = dict(zip(KINDS[self.kind][1], self.data))
         if "entry" in shown:
             shown["entry"] = entry_text(shown["entry"])
+        if self.kind == "copy":
+            shown["old"] = "the zero page" if self.old == ZERO_PFN else f"frame {self.old}"
         return shown
 
     @property
@@ -105,24 +108,36 @@ class Event(NamedTuple):
     def text(self) -> str:
         """One plain sentence."""
         shown = self._fields_shown()
-        return agree(KINDS[self.kind][2], shown).format(**shown)
+        return one_line(agree(KINDS[self.kind][2], shown).format(**shown))
 
 
 
 def agree(template: str, numbers: dict[str, Any]) -> str:
-    """Singular or plural, as the number before it wants.
+    """Singular or plural, as the number before it wants; an address is none.
 
     >>> agree("{pages} page(|s) (is|are) touched, with {faults} fault(|s).", {"pages": 1})
     '{pages} page is touched, with {faults} faults.'
+    >>> agree("{n} entr(y|ies) in [{start:#x}, {end:#x}) (is|are) cleared.", {"n": 1})
+    '{n} entry in [{start:#x}, {end:#x}) is cleared.'
     """
     out, many = [], True
-    for part in re.split(r"(\{\w+|\(\w*\|\w*\))", template):
+    for part in re.split(r"(\{\w+\}|\(\w*\|\w*\))", template):
         if part[:1] == "{":
-            many = numbers.get(part[1:]) != 1
+            many = numbers.get(part[1:-1]) != 1
         elif part[:1] == "(" and "|" in part:
             part = part[1:-1].split("|")[many]
         out.append(part)
     return "".join(out)
+
+
+
+def one_line(text: str) -> str:
+    r"""*text* without line breaks: a name may hold them, and Linux prints them so (mangle_path).
+
+    >>> print(one_line("two\nlines"))
+    two\012lines
+    """
+    return text.replace("\n", "\\012")
 
 
 

@@ -41,7 +41,7 @@ class File:
             raise oserror(errno.EBADF, f"{self.name} is closed")
 
     def __repr__(self) -> str:
-        return f"<File {self.name!r}, {self.inode.mapping.size} bytes>"
+        return f"<File {self.name!r}>"
 
     @property
     def size(self) -> int:

@@ -2,8 +2,10 @@
 
 import errno
 import functools
+import inspect
 from typing import NamedTuple
 
+from .events import one_line
 from .files import oserror
 from .memory import OutOfMemory
 from .signals import Killed, Segfault
@@ -29,6 +31,8 @@ class Call(NamedTuple):
 
 def call(method):
     """Make *method* a recorded call: OutOfMemory becomes ENOMEM; with tracing on, one Step."""
+    first = list(inspect.signature(method).parameters)[1:2]
+    about = first[0] if first in (["addr"], ["old"]) else None      # an address
 
     @functools.wraps(method)
     def recorded(self, *args, **kwargs):
@@ -54,7 +58,8 @@ def call(method):
             raise
         machine.busy = False
         if machine.tracing:
-            finish(machine, self, made, spell(method.__name__, args, kwargs), result, error)
+            addr = args[0] if about and args else kwargs.get(about)
+            finish(machine, self, made, spell(method.__name__, args, kwargs), result, error, addr)
         if error is not None:
             raise error
         return result
@@ -62,14 +67,14 @@ def call(method):
     return recorded
 
 
-def finish(machine, actor, made: Call, action: str, result, error) -> None:
+def finish(machine, actor, made: Call, action: str, result, error, addr) -> None:
     """Freeze the Step of a call that is over."""
     machine.calls.append(made)
     mm = getattr(actor, "mm", getattr(result, "mm", None))
-    addr = made.args[0] if made.target.kind == "task" and made.args else None
     events, machine.events = tuple(machine.events), None
     machine.trace.append(Step(
-        len(machine.trace), actor.name, action if actor is machine else f"{actor.name}.{action}",
+        len(machine.trace), actor.name,
+        one_line(action if actor is machine else f"{actor.name}.{action}"),
         result, error, events, machine.snapshot(), addr if type(addr) is int else None,
         mm and mm.name))
 
@@ -110,5 +115,7 @@ def replay(machine, calls: list[Call], trace) -> None:
 
 
 def reference(value):
-    """A Ref for what belongs to a machine; anything else as it is."""
+    """A Ref for what belongs to a machine; anything else as it is, and so it stays."""
+    if isinstance(value, bytearray):
+        return bytes(value)
     return value.ref if hasattr(value, "ref") else value

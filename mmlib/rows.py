@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from .events import one_line
+
 
 class MapsRow(NamedTuple):
     """One VMA.  *backing* is "anon", "shm0", "shm1" ... or the file's path."""
@@ -26,7 +28,7 @@ class MapsRow(NamedTuple):
             name = "/dev/zero (deleted)"
         head = (f"{self.start:08x}-{self.end:08x} {self.perms} {self.offset:08x} "
                 f"00:{1 if name else 0:02x} {self.inode}")
-        return f"{head:<72} {name}".replace("\n", "\\012") if name else head
+        return one_line(f"{head:<72} {name}") if name else head
 
 
 class PageRow(NamedTuple):

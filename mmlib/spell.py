@@ -12,6 +12,8 @@ def spell(name: str, args: tuple, kwargs: dict) -> str:
     families = FLAG_ARGUMENTS.get(name, {})
     shown = [_spell(a, families.get(i)) for i, a in enumerate(args)]
     shown += [f"{k}={_spell(v, families.get(k))}" for k, v in kwargs.items()]
+    if name.startswith("_set_"):        # an attribute
+        return f"{name[5:]} = {shown[0]}"
     return f"{name}({', '.join(shown)})"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .events import Event
+from .events import Event, one_line
 from .geometry import Geometry, entry_pfn
 
 
@@ -84,7 +84,9 @@ class Snapshot:
 
     def walk(self, mm: str, addr: int) -> list[tuple[TableState, int, int]]:
         """(table, index, entry) from the top down to the leaf or the first empty entry."""
-        root = next(m.root for m in self.mms if m.name == mm)
+        root = {m.name: m.root for m in self.mms}.get(mm)
+        if root is None:
+            raise ValueError(f"there is no mm {mm!r} now")
         table, path = self.table_at(root[0]), []
         while table is not None:
             index = self.geometry.index(addr, table.level)
@@ -131,7 +133,7 @@ class Step:
     def outcome(self) -> str:
         """" -> value" or ": the error", in one line; empty when there is nothing to say."""
         if self.error is not None:
-            return f": {self.error}"
+            return one_line(f": {self.error}")
         if self.result is None:
             return ""
         shown = hex(self.result) if type(self.result) is int else str(self.result)
