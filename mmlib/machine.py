@@ -45,7 +45,7 @@ class Machine:
                  trace: bool = True):
         if not isinstance(geometry, Geometry):
             raise ValueError(f"geometry is TINY, X86_64 or LA57, not {geometry!r}")
-        if not hasattr(Private() if sharing is None else sharing, "publish"):
+        if sharing is not None and (isinstance(sharing, type) or not hasattr(sharing, "publish")):
             raise ValueError(f"sharing is a policy such as Private(), not {sharing!r}")
         if memory is not None and number("memory", memory) < geometry.page_size:
             raise ValueError(f"memory is at least {geometry.page_size} bytes, not {memory}")
@@ -67,7 +67,7 @@ class Machine:
         self.fault_around = fault_around or geometry.fault_around
         self.tlbs = [TLB() for _ in range(cpus)]
         self.memory.shortage = self._shortage
-        self.flush_sharers = True               # False: only the caller's TLB entries go
+        self._flush_sharers = True
         self.major = False                      # did the fault under way read a disk?
         self.locked_folio: Folio | None = None  # of a fault that is under way: not to be reclaimed
         self.current_mm: MM | None = None       # of the task whose call this is
@@ -187,8 +187,8 @@ class Machine:
     @call
     def memfd(self, name: str, size: int = 0) -> File:
         """memfd_create(2) and ftruncate to *size* bytes."""
-        if not isinstance(name, str):
-            raise ValueError(f"a name is a str, not {name!r}")
+        if not isinstance(name, str) or "\0" in name:
+            raise ValueError(f"a name is a str without NUL, not {name!r}")
         if number("size", size) < 0:
             raise ValueError(f"size is not negative, but {size} was given")
         return namespace.memfd(self, name, size)
@@ -222,6 +222,19 @@ class Machine:
                     inode.mapping.drop(index)
 
     # memory --------------------------------------------------------------------------------
+    @property
+    def flush_sharers(self) -> bool:
+        """False: a change to a shared table flushes the TLBs of the caller's mm alone."""
+        return self._flush_sharers
+
+    @flush_sharers.setter
+    def flush_sharers(self, all_of_them: bool) -> None:
+        self._set_flush_sharers(bool(all_of_them))
+
+    @call
+    def _set_flush_sharers(self, all_of_them: bool) -> None:
+        self._flush_sharers = all_of_them
+
     @call
     def shrink(self) -> int:
         """Free the cached page tables that nobody uses; how many were freed."""

@@ -20,7 +20,8 @@ def access(machine, task, addr: int, write: bool) -> int:
             machine.emit("tlb_hit", task.cpu, page << machine.geometry.page_shift)
         return entry
     if tracing:
-        machine.emit("tlb_miss", task.cpu, page << machine.geometry.page_shift)
+        machine.emit("tlb_miss", task.cpu, page << machine.geometry.page_shift,
+                     tlb.lacks(mm, page))
     mm.cpus[task.cpu] = None
     while True:
         entry = walk(machine, mm, addr, write)
@@ -98,8 +99,9 @@ def translate(machine, mm, addresses):
         raise TypeError(f"addresses are integers, not {virtual.dtype}")
     pages, inverse = numpy.unique(virtual.ravel() >> shift, return_inverse=True)
     frames = numpy.array([frame(machine, mm, int(page) << shift) for page in pages], numpy.int64)
+    within = (virtual & (1 << shift) - 1).astype(numpy.int64)
     base = frames[inverse].reshape(virtual.shape)
-    return numpy.where(base < 0, -1, (base << shift) + (virtual & (1 << shift) - 1))
+    return numpy.where(base < 0, -1, (base << shift) + within)
 
 
 def frame(machine, mm, addr: int) -> int:

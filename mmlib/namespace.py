@@ -1,6 +1,7 @@
 """The files of a machine: mounted filesystems, names, and files without one."""
 
 import errno
+import os
 import posixpath
 
 from .abi import O_CREAT, O_EXCL, O_RDWR, O_TRUNC
@@ -74,6 +75,8 @@ def open_file(machine, path: str, flags: int) -> File:
 
 def memfd(machine, name: str, size: int) -> File:
     """memfd_create(2): a file of tmpfs without a name in any directory."""
+    if len(os.fsencode(name)) > 249:
+        raise oserror(errno.EINVAL, f"a name has at most 249 bytes, not {len(os.fsencode(name))}")
     inode = new_inode(machine, f"/memfd:{name} (deleted)")
     inode.mapping.size = size
     return opened(machine, File(machine, inode, O_RDWR))

@@ -4,6 +4,7 @@ import errno
 
 from . import advise, fork, mmap, mmu, procfs, protect, remap, unmap
 from .abi import (
+    MAP_ANONYMOUS,
     MAP_LOCKED,
     MAP_POPULATE,
     MREMAP_DONTUNMAP,
@@ -12,6 +13,7 @@ from .abi import (
     O_RDWR,
     prot_bits,
 )
+from .events import one_line
 from .files import oserror
 from .memory import OutOfMemory
 from .openfile import File, number
@@ -51,7 +53,7 @@ class Task:
             raise oserror(errno.ESRCH, f"task {self.name} has exited")
 
     def __repr__(self) -> str:
-        return f"<Task {self.name}>"
+        return f"<Task {one_line(self.name)}>"
 
     @property
     def share_tables(self) -> bool:
@@ -119,9 +121,10 @@ class Task:
         if addr is not None:
             positive("addr", addr)
         if file is not None:
-            if not isinstance(file, File):
+            if not isinstance(file, File) or file.machine is not self.machine:
                 raise TypeError(f"file is a File of this machine, not {file!r}")
-            file.check()
+            if not flags & MAP_ANONYMOUS:
+                file.check()
         start = mmap.do_mmap(self.machine, self.mm, addr, length, prot_bits(prot) & 7, flags, file,
                              offset)
         if flags & (MAP_POPULATE | MAP_LOCKED):
@@ -207,7 +210,7 @@ class Task:
     @call
     def load(self, addr: int, n: int = 1) -> bytes:
         """Read *n* bytes, page by page."""
-        number("addr", addr)
+        positive("addr", addr)
         if number("n", n) < 1:
             raise ValueError(f"n is at least 1, not {n}")
         return mmu.load(self.machine, self, addr, n)
@@ -216,8 +219,8 @@ class Task:
     def store(self, addr: int, data: bytes | int) -> None:
         """Write bytes, or one byte given as an int, page by page: pages before a fault that
         fails keep what was stored."""
-        number("addr", addr)
-        if isinstance(data, int) and 0 <= data <= 255:
+        positive("addr", addr)
+        if type(data) is int and 0 <= data <= 255:
             data = bytes([data])
         if not isinstance(data, (bytes, bytearray)) or not data:
             raise ValueError(f"data is at least one byte, or an int 0..255, not {data!r}")
@@ -226,7 +229,7 @@ class Task:
     @call
     def touch(self, addr: int, length: int, write: bool = False) -> None:
         """One access to each page of [addr, addr + length), upwards; one event for all."""
-        number("addr", addr)
+        positive("addr", addr)
         if number("length", length) < 1:
             raise ValueError(f"length is at least 1, not {length}")
         mmu.touch(self.machine, self, addr, addr + length, bool(write))
@@ -235,6 +238,7 @@ class Task:
         """Physical addresses of a numpy array of addresses, -1 where nothing can be reached.
 
         No fault, no TLB.  An array of int64 of the same shape."""
+        self.check()
         return mmu.translate(self.machine, self.mm, addresses)
 
     # life ----------------------------------------------------------------------------------
@@ -258,10 +262,10 @@ class Task:
     @call
     def clone(self, name: str | None = None) -> "Task":
         """clone(2) with CLONE_VM: a thread; it shares the mm, and so the tables."""
-        self.mm.users += 1
         machine = self.machine
-        return machine.add(Task(machine, machine.free_name(name, self.name), self.mm, self.cpu,
-                                self.files))
+        name = machine.free_name(name, self.name)
+        self.mm.users += 1
+        return machine.add(Task(machine, name, self.mm, self.cpu, self.files))
 
     @call
     def run_on(self, cpu: int) -> None:
