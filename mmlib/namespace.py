@@ -9,7 +9,7 @@ from .ext4 import Ext4
 from .files import Filesystem, Inode, oserror
 from .hugetlb import Hugetlbfs
 from .openfile import File
-from .unmap import truncate_pages
+from .unmap import do_truncate
 from .unshare import drop_cached_tables
 
 FSTYPES = {kind.fstype: kind for kind in (Filesystem, Ext4, Hugetlbfs)}
@@ -68,8 +68,7 @@ def open_file(machine, path: str, flags: int) -> File:
         raise oserror(errno.EISDIR, f"{path} is a directory")
     file = opened(machine, File(machine, inode, flags, fs.full(rel)))
     if flags & O_TRUNC:
-        inode.mapping.size = 0
-        truncate_pages(machine, inode.mapping, 0, None, even_cows=True)
+        do_truncate(machine, inode, 0)
     return file
 
 
