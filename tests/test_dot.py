@@ -332,6 +332,7 @@ def broken(tmp_path, kind):
     return path
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # graphviz's pipe
 @pytest.mark.parametrize("kind", ["missing", "a folder", "not executable", "no program", "fails",
                                   "says nothing", "says something else", "does not listen"])
 def test_a_renderer_that_does_not_draw(kind, tmp_path, monkeypatch, capfd):
