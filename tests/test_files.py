@@ -248,6 +248,12 @@ def test_punch_hole_within_a_page(file):
     assert cached(file) == [0, 1, 2, 3] and file.pread(4, 0) == b"\1\0\0\1"
 
 
+def test_punch_hole_across_a_border(file):
+    """No whole page: a part of each is zeroed."""
+    file.fallocate(PUNCH, PAGE - 1, 2)
+    assert cached(file) == [0, 1, 2, 3] and file.pread(4, PAGE - 2) == b"\1\0\0\2"
+
+
 def test_punch_hole_leaves_private_copies(task, file):
     """unmap_mapping_range without even_cows."""
     task.mmap(page(0), 2 * PAGE, "rw", PRIVATE, file)
