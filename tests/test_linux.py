@@ -246,7 +246,7 @@ def test_a_script_runs_on_either_world(as_recorded, world):
 
 
 def test_the_example_of_the_interface_is_so():
-    """docs/api.md shows a script on both worlds; the one that its own test must skip is run here."""
+    """docs/api.md shows a script on both worlds; what its own test must skip is run here."""
     text = (Path(__file__).resolve().parents[1] / "docs/api.md").read_text(encoding="utf-8")
     examples = doctest.DocTestParser().get_doctest(
         text[text.index("## The kernel of your computer"):text.index("## The command line")],
@@ -436,7 +436,8 @@ def test_too_many_processes_for_us_is_no_answer_of_the_kernel(tmp_path):
     path = write(tmp_path, document(mmap(), *[op("fork", child=n) for n in range(1, 60)]))
     ran = subprocess.run(["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", sys.executable, "-m",
                           "mmlib", "replay", path, "--on", "linux"], capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1) and "Too many open files" in ran.stderr
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "Too many open files" in ran.stderr
 
 
 def test_memory_that_may_not_be_executed_is_told(monkeypatch):
