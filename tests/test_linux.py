@@ -481,10 +481,23 @@ def test_whatever_ends_us_ends_the_processes_and_removes_the_files(end):
     assert soon(lambda: not Path(folder).exists())
 
 
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_closing_the_world_closes_all_files():
+    """Whoever opened them, and whatever has happened to the processes."""
+    before = open_files()
+    with Linux() as world:
+        task = world.spawn()
+        file = task.memfd("a"), task.open("/dev/shm/b"), world.memfd("c"), world.open("/dev/shm/d")
+        task.fork().clone(), world.spawn().exec()
+        os.kill(task.pid, signal.SIGKILL)
+    assert open_files() == before and all(one.closed for one in file)
+
+
 def test_no_file_stays_open(world):
     """Sockets, handles and pipes of processes that have ended are closed."""
-    def open_files():
-        return len(os.listdir("/proc/self/fd"))
     before = open_files()
     for _ in range(5):
         task = world.spawn()
