@@ -267,6 +267,7 @@ def file_page(machine, vma, addr: int) -> Folio:
     check_end(vma, addr)
     folio = mapping.find(index)
     if folio is not None:
+        folio.uptodate = True           # cleared by now, if fallocate had set it aside
         machine.emit("cache_hit", mapping.name, index, folio.pfn)
     else:
         folio = mapping.get(index)

@@ -151,3 +151,43 @@ class Author:
         own = self.groups[op["proc"]]
         self.alive = [n for n in self.alive if n == op["proc"] or self.groups[n] != own]
         return {}
+
+
+GIB, HUGE_PAGE = 1 << 30, 1 << 21
+
+
+def huge_sequence(seed: int, ops: int) -> dict:
+    """The same for mmoracle-hugetlb/1: up to four processes and one file, mapped here and there."""
+    rng, alive, made, born = random.Random(seed), [0], [], 1
+
+    def addr():
+        return max(0, rng.randint(0, 4) * GIB
+                   + rng.choice((0, 0, 0, 0, HUGE_PAGE, -HUGE_PAGE, GIB // 2)))
+
+    for _ in range(ops):
+        op = {"op": rng.choice(["mmap"] * 4 + ["load"] * 5 + ["store"] * 5 + ["fork"] * 2
+                               + ["munmap", "mprotect", "dontneed", "exit"]),
+              "proc": rng.choice(alive), "frames": True}
+        span = {"addr": addr(), "len": rng.choice((GIB, GIB, 2 * GIB, GIB // 2, HUGE_PAGE))}
+        if op["op"] == "mmap":
+            op |= span | {"prot": rng.choice(("rw", "rw", "rw", "r", "none", "w")),
+                          "share": rng.choice(["shared"] * 4 + ["private"]),
+                          "offset": rng.choice((0, 0, 0, GIB, HUGE_PAGE))}
+        elif op["op"] in ("load", "store"):
+            op["addr"] = span["addr"] + rng.choice((0, HUGE_PAGE, 2 * HUGE_PAGE, 7))
+            op |= {"value": rng.randint(1, 255)} if op["op"] == "store" else {}
+        elif op["op"] == "fork":
+            if len(alive) == 4:
+                continue
+            op["child"] = born
+            alive.append(born)
+            born += 1
+        elif op["op"] == "exit":
+            if len(alive) == 1:
+                continue
+            alive.remove(op["proc"])
+        else:
+            op |= span | ({"prot": rng.choice(("rw", "r", "none"))} if op["op"] == "mprotect"
+                          else {})
+        made.append(op)
+    return {"id": "random", "file_gib": rng.randint(1, 3), "ops": made}

@@ -231,9 +231,12 @@ def test_what_fallocate_set_aside_is_not_there_before_it_is_used():
     file.fallocate(0, 0, 4 * PAGE)
     assert task.mincore(page(0), 4 * PAGE) == bytes(4)
     file.fallocate(0, PAGE, PAGE), file.pwrite(b"x", 2 * PAGE)
+    task.mmap(page(8), PAGE, "rw", PRIVATE, file, 3 * PAGE)
     task.load(page(0))
     assert [row.present for row in task.pagemap(page(0), 4 * PAGE)] == [True, True, True, False]
     assert task.mincore(page(0), 4 * PAGE) == b"\1\1\1\0"
+    task.store(page(8), b"x")                   # a private copy reads the file's page, too
+    assert task.mincore(page(0), 4 * PAGE) == b"\1\1\1\1"
 
 
 def test_fallocate_takes_back_what_it_made():
