@@ -447,6 +447,29 @@ def test_memory_that_may_not_be_executed_is_told(monkeypatch):
         world.spawn()
 
 
+DENIED = """
+import ctypes, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):     # PR_SET_MDWE: nothing written is ever executed
+    sys.exit("skip")
+from mmlib import abilities
+from mmlib.__main__ import main
+if sys.argv[2:]:
+    abilities.executable_memory = lambda: True
+sys.exit(main(["replay", sys.argv[1], "--on", "linux"]))
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["even if it is not noticed before"]])
+def test_a_kernel_that_forbids_executable_memory_is_told_in_one_line(more, tmp_path):
+    """By replay, with exit status 2, whether the ability was asked for or the process failed."""
+    path = write(tmp_path, document(mmap()))
+    ran = subprocess.run([sys.executable, "-c", DENIED, path, *more], capture_output=True, text=True)
+    if ran.stderr == "skip\n":
+        pytest.skip("this kernel has no PR_SET_MDWE (6.3)")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "executable memory is" in ran.stderr
+
+
 # nothing is left behind ------------------------------------------------------------------------
 def test_close_ends_all_processes(world):
     """Children and threads too; twice does no harm."""
