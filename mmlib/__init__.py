@@ -1,7 +1,7 @@
 """mmlib simulates virtual memory: address spaces, page tables, faults, fork, copy on write.
 
 Start with fault.py: read from the top it explains a page fault.  Then mm.py and vma.py (what a
-process may do), tables.py (what its page tables do), sharing.py (whose tables they are), fork.py,
+process may do), tables (what its page tables do), sharing.py (whose tables they are), fork.py,
 unmap.py; machine.py and task.py are the outside.
 
 Read from left to right and downwards, a module imports only what stands before it; a test
@@ -9,23 +9,28 @@ enforces it:
 
     abi geometry            numbers: of the system calls, of an address and an entry
     events trace rows       frozen records of what happened; rows as /proc prints them
-    memory                  frames and what is in them
+    runs                    what is alike in a row, kept as one
+    folio memory            frames and what is in them
+    extents                 page tables that nobody looked at
     tables                  page tables: the only way to reach an entry
-    files hugetlb ext4      a file's page cache; the huge page pool; a disk
+    pagecache files hugetlb ext4     a file's page cache; the huge page pool; a disk
     vma mm                  what a process may do: VMAs and the list of them
     sharing tlb             whose tables may be shared; what a CPU remembers
-    unshare rmap            letting go of shared tables; who maps a page
+    rowwise                 rows of entries that are alike
+    unsharerows unshare rmap        letting go of shared tables; who maps a page
     signals unmap           SIGSEGV, SIGBUS, Killed; taking mappings away
     hugefault fault         a page fault
+    sources lending bulk    many accesses at once, as far as they are alike
     populate protect fork move remap mmap advise    the other verbs of the kernel
     procfs accounts         what the kernel tells of an mm, and who is billed
     mmu                     one access: TLB, walk, exception
-    spell record            one call is one Step
+    frozen spell record     one call is one Step
     openfile namespace task machine     what a script calls
-    check problems          what must hold between two steps; exercises
+    tally checktables check problems        what must hold between two steps; exercises
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say
+    cost                    counting experiments
     worlds scenario compare replay          running it, here or on a kernel, and comparing
     image export            the machine as bytes, for another MMU to walk
     views                   pictures and text; the only layer that may import a widget library

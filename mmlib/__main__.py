@@ -16,6 +16,7 @@ from .kinds import BadInput
 COMMANDS = {
     "doctor": "is everything here that the notebooks need?",
     "replay": "run recorded scenarios and compare the answers",
+    "cost": "count tables, bytes and faults of a large shared region",
     "export": "write page tables as bytes that an MMU can walk",
 }
 

@@ -3,12 +3,12 @@
 A check that fails is a bug of the model, so it is an assert; it never repairs anything.
 """
 
-from collections import Counter
-
-from .geometry import GUARD, NX, PROTNONE, PS, RW, US, D, P, entry_pfn
+from .checktables import check_tables
+from .extents import is_link
+from .geometry import GUARD, RW, D, P, entry_pfn
 from .memory import ZERO_PFN
-from .sharing import cache_key, shareable
-from .vma import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
+from .runs import Runs
+from .tally import table_frames, tally
 
 
 def validate(machine) -> None:
@@ -30,12 +30,29 @@ def validate(machine) -> None:
 
 def check_targets(machine) -> None:
     """Every entry leads to a table or to a page that is there."""
-    tables, pages = machine.tables.by_pfn, {ZERO_PFN, *machine.memory.folios}
-    for table in tables.values():
-        for index, entry in machine.tables.present(table):
-            there = pages if table.level == 1 or entry & PS else tables
-            assert entry == GUARD or entry_pfn(entry) in there, \
+    tables, memory = machine.tables, machine.memory
+    for table in tables.by_pfn.values():
+        for index, entry in tables.own(table):
+            there = tables.by_pfn.__contains__ if is_link(table.level, entry) else memory.holds
+            assert entry == GUARD or there(entry_pfn(entry)), \
                 (table, index, hex(entry), "leads nowhere")
+        for run in tables.runs_of(table):
+            check_run(machine, table, run)
+    for lo, hi, forest in tables.forests:
+        check_run(machine, forest, tables.content(lo, hi, forest))
+
+
+def check_run(machine, where, run) -> None:
+    """A run of entries leads to tables or to pages that are there."""
+    if run.bits and run.step:
+        unit = machine.geometry.bits * (run.level - 1)
+        pfn, frames = run.pfn + (run.lo >> unit) * run.step, run.hi - run.lo
+        kinds = machine.memory.kinds(pfn, frames)
+        if not run.leaf:
+            frames >>= unit
+            kinds = machine.tables.forests.within(pfn, pfn + frames)
+            kinds += [(t.pfn, t.pfn + 1, t) for t in machine.tables.objects(pfn, frames)]
+        assert sum(hi - lo for lo, hi, _ in kinds) == frames, (where, run, "leads nowhere")
 
 
 def check_vmas(machine, mm) -> None:
@@ -49,77 +66,53 @@ def check_vmas(machine, mm) -> None:
         last = vma.end
 
 
-def check_tables(machine, mm) -> None:
-    """Every table has a VMA in its span, a cached one the right VMA; entries obey their VMA."""
-    tables, limit, own = machine.tables, machine.geometry.task_size, 0
-    for addr, parent, index, table in tables.links(mm.pgd, 0, limit):
-        where = (mm.name, hex(addr), table)
-        assert table.level == parent.level - 1, where
-        assert tables.get(parent, index) & (P | RW | US | PS | NX) == P | RW | US, where
-        assert mm.vmas_in(addr, addr + machine.geometry.span(table.level)), where
-        assert parent.home is None or table.home is not None, (where, "private below a shared one")
-        if table.home is not None or table.users > 1:
-            vma = mm.find_vma(addr)
-            assert vma is not None and shareable(vma, addr, table.level), where
-        if table.home is not None:
-            mapping, key = table.home
-            assert vma.file.inode.mapping is mapping, where
-            assert cache_key(vma, addr, table.level) == key, where
-        own += parent.home is None and table.level <= 3
-    assert own == mm.nr_tables, (mm.name, own, mm.nr_tables)
-    for addr, _, _, entry in tables.leaves(mm.pgd, 0, limit):
-        if entry != GUARD:
-            check_entry(machine, mm, addr, entry)
-
-
-def check_entry(machine, mm, addr: int, entry: int) -> None:
-    """The entry maps the right page, and never allows more than the VMA does."""
-    vma, where = mm.find_vma(addr), (mm.name, hex(addr), hex(entry))
-    assert vma is not None, where
-    folio, mapping = machine.memory.folio(entry_pfn(entry)), vma.file and vma.file.inode.mapping
-    accessible = bool(vma.flags & VM_ACCESS_FLAGS)
-    assert bool(entry & P) == accessible and bool(entry & PROTNONE) != accessible, where
-    assert bool(entry & NX) != bool(vma.flags & VM_EXEC), where
-    assert not entry & RW or vma.flags & VM_WRITE, where
-    if vma.shared or folio.mapping is not None:
-        assert folio.mapping is mapping and folio.index == vma.index(addr), where
-        assert mapping.pages.get(folio.index) is folio and folio.index < mapping.page_count, where
-    if not vma.shared:
-        assert not entry & RW or folio.exclusive, where
-        assert folio.mapping is None or not entry & D, where
-
-
-def check_counts(machine, mms) -> Counter:
+def check_counts(machine, mms) -> Runs:
     """Every table is pointed to as often as it says, and none is lost; how often each frame is
     mapped, an entry of a shared table counting once."""
-    users, maps, roots = Counter(), Counter(), {mm.pgd for mm in mms}
-    for table in machine.tables.by_pfn.values():
-        for index, entry in machine.tables.present(table):
-            if machine.tables.child(table, index) is not None:
-                users[entry_pfn(entry)] += 1
-            elif entry != GUARD:
-                maps[entry_pfn(entry)] += 1
-    for pfn, table in machine.tables.by_pfn.items():
-        assert table.users == users[pfn], (table, table.users, users[pfn])
+    tables, roots = machine.tables, {mm.pgd for mm in mms}
+    users, maps = tally(machine)
+    for pfn, table in tables.by_pfn.items():
+        assert table.users == (users.at(pfn) or 0), (table, table.users, users.at(pfn))
         assert table.users or table in roots or table.home, (table, "is lost")
         assert table.home is None or table.home[0].tables.get(table.home[1]) is table, table
-        assert pfn not in machine.memory.folios, (table, "is a table and a page")
+        assert not machine.memory.holds(pfn), (table, "is a table and a page")
+    for lo, hi, forest in tables.forests:
+        counted = users.within(lo, hi)
+        assert counted == ([(lo, hi, forest.users)] if forest.users else []), (forest, counted)
+        assert forest.users or forest.home, (forest, "is lost")
+        if forest.home:
+            mapping, (kind, level, page) = forest.home
+            number = page >> machine.geometry.bits * level
+            assert mapping.forests[kind, level].within(number, number + hi - lo) == [
+                (number, number + hi - lo, lo)], (forest, "is not in the file's cache")
+    levels, ranges = table_frames(machine)
+    assert [levels[n] for n in range(len(tables.counts))] == tables.counts, (levels, tables.counts)
+    last = 0
+    for lo, hi in sorted(ranges):
+        assert last <= lo and not machine.memory.extents.within(lo, hi), (lo, hi, "used twice")
+        last = hi
     return maps
 
 
-def check_folios(machine, maps: Counter) -> None:
+def check_folios(machine, maps: Runs) -> None:
     """Every page is mapped as often as it says; an exclusive page once; none is lost."""
-    memory = machine.memory
-    for pfn, folio in memory.folios.items():
-        assert folio.mapcount == maps[pfn], (pfn, folio.mapcount, maps[pfn])
-        assert folio.mapcount or folio.mapping, (pfn, "is lost")
-        assert not folio.exclusive or folio.anon and folio.mapcount == 1, (pfn, "exclusive")
-    zero = memory.zero.mapcount, maps[ZERO_PFN], memory.zero.data
+    memory, pool, small, huge = machine.memory, machine.huge_pages, 0, 0
+    rows = [(lo, hi, pages) for lo, hi, pages in memory.extents]
+    rows += [(pfn, pfn + 1, folio) for pfn, folio in memory.folios.items()]
+    for lo, hi, pages in rows:
+        counted = maps.within(lo, hi)
+        assert counted == ([(lo, hi, pages.mapcount)] if pages.mapcount else []), \
+            (lo, pages.mapcount, counted)
+        assert pages.mapcount or pages.mapping, (lo, "is lost")
+        assert not pages.exclusive or pages.anon and pages.mapcount == 1, (lo, "exclusive")
+        if pages.pool is None:
+            small += hi - lo
+        else:
+            huge += max((hi - lo) // pool.frames, 1)
+    zero = memory.zero.mapcount, maps.at(ZERO_PFN) or 0, memory.zero.data
     assert zero[0] == zero[1] and zero[2] is None, ("the zero page", *zero)
-    pool = machine.huge_pages
-    huge = sum(folio.pool is not None for folio in memory.folios.values())
     assert huge + pool.free == pool.total and pool.reserved <= pool.free, (huge, pool.free)
-    small = len(memory.folios) - huge + len(machine.tables.by_pfn)
+    small += sum(machine.tables.counts)
     assert memory.used == small + pool.total * pool.frames, (memory.used, "frames in use", small)
     assert memory.frames is None or memory.used <= memory.frames, (memory.used, "frames in use")
 
@@ -140,6 +133,11 @@ def check_files(machine, mms) -> None:
             assert index % mapping.step == 0, (inode.name, index)
             assert folio.mapping is mapping and folio.index == index, (inode.name, index)
             assert machine.memory.folios.get(folio.pfn) is folio, (inode.name, index)
+        for lo, hi, pfn in mapping.extents:
+            rows = machine.memory.extents.within(pfn, pfn + hi - lo)
+            assert sum(b - a for a, b, _ in rows) == hi - lo, (inode.name, lo)
+            assert all(pages.mapping is mapping and pages.index == lo + first - pfn
+                       for first, _, pages in rows), (inode.name, lo)
 
 
 def check_tlbs(machine) -> None:
@@ -150,7 +148,7 @@ def check_tlbs(machine) -> None:
         for (mm, page), cached in tlb.entries.items():
             where = (f"CPU {cpu}", mm.name, hex(page << shift), hex(cached))
             assert mm in living and cpu in mm.cpus, where
-            entry = machine.tables.lookup(mm.pgd, page << shift)[2]
+            entry = machine.tables.entry_at(mm.pgd, page << shift)
             assert entry & P and entry_pfn(entry) == entry_pfn(cached), where
             assert not cached & RW or entry & RW, where
             assert not cached & D or entry & D, where

@@ -1,102 +1,9 @@
-"""Files: an inode and its page cache, open file descriptions, and tmpfs.
-
-Trap: Linux's ``struct address_space`` is *not* a process's address space.  It is the page cache
-of one file together with the list of its mappers; here it is called `Mapping`.  A process's
-address space is an mm (mm.py).
-"""
+"""Files: an inode, open file descriptions, and tmpfs.  Their contents are in pagecache.py."""
 
 import errno
 
 from .abi import O_ACCMODE, O_RDONLY, O_WRONLY
-from .memory import Folio, Memory, OutOfMemory
-
-
-class Mapping:
-    """The page cache of one file (struct address_space): pages by page number.
-
-    *i_mmap* holds every VMA that maps the file (a dict without values keeps their order).
-    """
-
-    on_disk = False                     # a disk holds the pages as well
-
-    def __init__(self, name: str, memory: Memory, step: int = 1):
-        self.name, self.memory = name, memory
-        self.step = step                    # frames a page: more than 1 for huge pages
-        self.pages: dict[int, Folio] = {}
-        self.i_mmap: dict = {}
-        self.tables: dict = {}              # cached page tables (sharing.cache_key)
-        self.size = 0                       # bytes (i_size)
-
-    @property
-    def page_count(self) -> int:
-        """Pages up to the end of the file, the last perhaps in part."""
-        return -(-self.size // self.memory.page_size)
-
-    def find(self, index: int) -> Folio | None:
-        """The cached page, if there is one (filemap_get_folio)."""
-        return self.pages.get(index - index % self.step)
-
-    def ready(self, index: int) -> Folio | None:
-        """The same if its content is there: what fallocate has set aside is to be cleared yet."""
-        folio = self.find(index)
-        return folio if folio and folio.uptodate else None
-
-    def get(self, index: int) -> Folio:
-        """The cached page, made and zeroed if it was a hole (shmem_get_folio).
-
-        The caller has checked that it lies before the end of the file.  Raises OutOfMemory.
-        """
-        folio = self.pages.get(index)
-        if folio is None:
-            folio = self.pages[index] = self.memory.alloc_folio(self, index)
-        folio.uptodate = True
-        return folio
-
-    def drop(self, index: int) -> None:
-        """Forget a cached page that nobody maps any more."""
-        folio = self.pages.pop(index)
-        folio.mapping, folio.index = None, -1
-        self.memory.free_folio(folio)
-
-    def peek(self, index: int) -> Folio | None:
-        """The page that read(2) copies from; None reads as zeros."""
-        return self.find(index)
-
-    # contents by byte, as read(2) and write(2) see them -------------------------------------
-    def read(self, offset: int, n: int) -> bytes:
-        size, out = self.memory.page_size * self.step, []
-        end = min(offset + n, self.size)
-        while offset < end:
-            index, within = offset // size * self.step, offset % size
-            take, folio = min(size - within, end - offset), self.peek(index)
-            out.append(self.memory.read(folio, within, take) if folio else bytes(take))
-            offset += take
-        return b"".join(out)
-
-    def write(self, offset: int, data: bytes) -> int:
-        """The bytes written: fewer than *data* where memory ends; OutOfMemory if it is none."""
-        size, done = self.memory.page_size, 0
-        while done < len(data):
-            index, within = divmod(offset + done, size)
-            part = data[done:done + size - within]
-            try:
-                folio = self.get(index)
-            except OutOfMemory:
-                if not done:
-                    raise
-                break
-            self.memory.write(folio, within, part)
-            folio.dirty = self.on_disk
-            done += len(part)
-            self.size = max(self.size, offset + done)
-        return done
-
-    def zero(self, start: int, end: int) -> None:
-        """Zero the bytes [start, end) of one page that is in the cache, if it is."""
-        folio = self.find(start // self.memory.page_size)
-        if folio is not None and start < end:
-            within = start % (self.memory.page_size * self.step)
-            self.memory.write(folio, within, bytes(end - start))
+from .pagecache import Mapping
 
 
 class Inode:
@@ -120,8 +27,7 @@ class Inode:
         """When no name, no open file and no mapping is left, the pages go (shmem_evict_inode)."""
         if self.links == 0 and self.opens == 0:
             self._evict(self.mapping)           # page tables that are kept with the file go first
-            for index in list(self.mapping.pages):
-                self.mapping.drop(index)
+            self.mapping.drop_range(0, None)
 
 
 class Filesystem:

@@ -1,7 +1,9 @@
 """fork: what is copied, and what is left to faults."""
 
-from .geometry import PRESENT, RW, A, D, entry_pfn
+from .extents import Run
+from .geometry import PRESENT, RW, TABLE, A, D, entry_pfn
 from .mm import MM
+from .rowwise import get_pages
 from .tlb import flush_range
 from .vma import VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
 
@@ -41,7 +43,9 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
     gone, takes it back (copy_present_ptes)."""
     tables, copied = machine.tables, 0
     made = {parent.pgd: child.pgd}
-    links = list(tables.links(parent.pgd, vma.start, vma.end))
+    at_once = machine.memory.frames is None             # else memory may end half-way
+    found = tables.runs(parent.pgd, vma.start, vma.end) if at_once else []
+    links = list(tables.links(parent.pgd, vma.start, vma.end, runs=not at_once))
     for addr, above, index, table in above_pmds(links) if vma.huge else links:
         new = tables.child(made[above], index)
         if new is None:
@@ -51,7 +55,10 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
             child.count_table(new, +1)
             machine.emit("table", name, new.pfn, child.name)
         made[table] = new
-    for addr, table, index, entry in list(tables.leaves(parent.pgd, vma.start, vma.end)):
+    for _, table, run in found:
+        copied += copy_run(machine, child, table, made[table], run, vma.shared)
+    for addr, table, index, entry in list(
+            tables.leaves(parent.pgd, vma.start, vma.end, runs=not at_once)):
         if entry & RW and not vma.shared:       # pte_wrprotect
             entry &= ~RW
             tables.set(table, index, entry)
@@ -64,6 +71,22 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
             folio.mapcount += 1
         copied += 1
     machine.emit("copy_range", vma.start, vma.end, copied)
+
+
+def copy_run(machine, child: MM, source, target, run: Run, shared: bool) -> int:
+    """Copy a run of entries from one table to another, and the tables below; how many entries."""
+    tables, bits = machine.tables, run.bits
+    if not shared:
+        bits &= ~RW
+        if bits != run.bits:
+            tables.replace(source, run, run._replace(bits=bits))
+    else:
+        bits &= ~D
+    copied = get_pages(machine, run, exclusive=False)
+    tables.grow(target, run._replace(bits=bits & ~A, link=TABLE, tabs=(), owner=child.name))
+    child.nr_tables += sum(n for level, n in run.tables_below(
+        target.level, machine.geometry.bits) if level <= 3)
+    return copied
 
 
 def above_pmds(links: list[tuple]) -> list[tuple]:

@@ -6,10 +6,10 @@ that mmap fails with ENOMEM where a later fault could not be served.
 """
 
 import errno
-import heapq
 
 from .files import Filesystem, Inode, Mapping, oserror
 from .memory import Folio, Memory
+from .runs import PageSet
 
 
 class NoHugePage(Exception):
@@ -24,7 +24,7 @@ class HugePool:
     def __init__(self, memory: Memory, frames: int, total: int):
         self.memory, self.frames, self.total = memory, frames, total
         self._free = memory.reserve_block(frames, total)
-        self.reservations: list[set[int]] = []
+        self.reservations: list[PageSet] = []
 
     @property
     def free(self) -> int:
@@ -35,20 +35,23 @@ class HugePool:
         """Pages that are promised (resv_huge_pages)."""
         return sum(len(pages) for pages in self.reservations)
 
-    def reserve(self, into: set[int], pages: set[int]) -> None:
-        """Promise *pages* to the holder of *into*; ENOMEM if there are not enough left."""
-        if len(pages) > self.free - self.reserved:
-            raise oserror(errno.ENOMEM, f"huge pages to reserve: {len(pages)}; "
+    def reserve(self, into: PageSet, ranges: list[tuple[int, int]]) -> None:
+        """Promise the pages of *ranges* to the holder of *into*; ENOMEM if there are not enough
+        left."""
+        wanted = sum(hi - lo for lo, hi in ranges) // self.frames
+        if wanted > self.free - self.reserved:
+            raise oserror(errno.ENOMEM, f"huge pages to reserve: {wanted}; "
                           f"left: {self.free - self.reserved} of {self.total}")
         if not any(known is into for known in self.reservations):
             self.reservations.append(into)
-        into |= pages
+        for lo, hi in ranges:
+            into.update(lo, hi)
 
-    def forget(self, held: set[int]) -> None:
+    def forget(self, held: PageSet) -> None:
         """Nobody can use these promises any more."""
         self.reservations = [known for known in self.reservations if known is not held]
 
-    def alloc(self, promised: set[int] | None, index: int, mapping=None) -> Folio:
+    def alloc(self, promised: PageSet | None, index: int, mapping=None) -> Folio:
         """A zeroed huge page, from the promise for page *index* if there is one.
 
         Raises NoHugePage."""
@@ -56,15 +59,32 @@ class HugePool:
             promised.discard(index)
         elif self.free - self.reserved < 1:
             raise NoHugePage
-        pfn = heapq.heappop(self._free)
+        pfn = self._free.pop()
         self.memory.births += 1
         folio = Folio(pfn, self.memory.births, mapping, index if mapping else -1, self)
         self.memory.folios[pfn] = folio
         return folio
 
+    def alloc_extent(self, promised: PageSet, first: int, last: int) -> tuple[int, int] | None:
+        """(pfn, birth) of huge pages in a row for pages first <= index < last, all promised; None
+        if there is no such row."""
+        if promised.within(first, last) != [(first, last)]:
+            return None
+        pfn = self._free.pop_range(last - first)
+        if pfn is not None:
+            promised.remove_range(first, last)
+            birth = self.memory.births + 1
+            self.memory.births += (last - first) // self.frames
+            return pfn, birth
+        return None
+
+    def release_extent(self, lo: int, hi: int) -> None:
+        """Huge pages in a row go back."""
+        self._free.push(lo, hi)
+
     def release(self, folio: Folio) -> None:
         """A huge page goes back."""
-        heapq.heappush(self._free, folio.pfn)
+        self.release_extent(folio.pfn, folio.pfn + self.frames)
 
 
 class HugeInode(Inode):
@@ -74,7 +94,7 @@ class HugeInode(Inode):
 
     def __init__(self, ino: int, mapping: Mapping, evict, pool: HugePool):
         super().__init__(ino, mapping, evict, pool)
-        self.pool, self.promised = pool, set()
+        self.pool, self.promised = pool, PageSet(pool.frames)
 
     def put(self) -> None:
         super().put()
@@ -100,10 +120,22 @@ def reserve(vma) -> None:
     """Promise the pages of a fresh hugetlb mapping (hugetlb_reserve_pages); raises ENOMEM.
 
     The pages of a shared mapping are promised to the file, those of a private one to the VMA."""
-    inode, step = vma.file.inode, vma.file.inode.pool.frames
-    pages = set(range(vma.pgoff, vma.index(vma.end), step))
+    inode, first, last = vma.file.inode, vma.pgoff, vma.index(vma.end)
     if vma.shared:
-        inode.pool.reserve(inode.promised, pages - inode.promised - inode.mapping.pages.keys())
+        inode.pool.reserve(inode.promised, unpromised(inode, first, last))
     else:
-        vma.promised = set()
-        inode.pool.reserve(vma.promised, pages)
+        vma.promised = PageSet(inode.pool.frames)
+        inode.pool.reserve(vma.promised, [(first, last)])
+
+
+def unpromised(inode: HugeInode, first: int, last: int) -> list[tuple[int, int]]:
+    """The pages of a range that are neither promised nor there."""
+    left, mapping = PageSet(inode.pool.frames), inode.mapping
+    left.update(first, last)
+    for lo, hi in inode.promised.within(first, last):
+        left.remove_range(lo, hi)
+    for lo, hi, _ in mapping.extents.within(first, last):
+        left.remove_range(lo, hi)
+    for index in mapping.carved(first, last):
+        left.discard(index)
+    return left.ranges()

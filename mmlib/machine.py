@@ -6,7 +6,7 @@ from . import namespace
 from .abi import O_CREAT, O_RDWR
 from .events import Event
 from .files import Filesystem
-from .geometry import X86_64, Geometry
+from .geometry import X86_64, ZERO_PFN, Geometry
 from .hugetlb import HugePool
 from .memory import Folio, Memory
 from .mm import MM
@@ -73,6 +73,7 @@ class Machine:
         self.current_mm: MM | None = None       # of the task whose call this is
         self.count = dict.fromkeys(COUNTERS, 0)
         self.tasks: list[Task] = []             # the living, oldest first
+        self._names, self._mms = set(), set()   # theirs, and those of their mms
         self.files: list[File] = []             # every file ever opened
         self.mounts = {"/dev/shm": Filesystem("/dev/shm")}
         self.inodes = self.objects = 0          # numbers given so far
@@ -117,7 +118,7 @@ class Machine:
 
     def free_name(self, name: str | None, stem: str) -> str:
         """*name* if no living task has it, or the next free *stem*.N; ValueError."""
-        taken = {task.name for task in self.tasks}
+        taken = self.names()
         if name is None:
             return next(f"{stem}.{n}" for n in range(1, len(taken) + 2)
                         if f"{stem}.{n}" not in taken)
@@ -128,15 +129,21 @@ class Machine:
         return name
 
     def new_mm(self, name: str) -> MM:
-        taken = {task.mm.name for task in self.tasks}
-        while name in taken:
+        while name in self._mms:
             name += "'"                 # another mm kept the name, after exec or from a thread
-        return MM(name, self.tables, self.tables.alloc(self.geometry.levels, name))
+        mm = MM(name, self.tables, self.tables.alloc(self.geometry.levels, name))
+        self._mms.add(name)
+        return mm
+
+    def names(self) -> set[str]:
+        """Of the living tasks."""
+        return self._names
 
     def put_mm(self, mm: MM) -> None:
         """One user of *mm* fewer (mmput)."""
         mm.users -= 1
         if not mm.users:
+            self._mms.remove(mm.name)
             exit_mmap(self, mm)
 
     def anonymous_object(self, length: int, huge: bool) -> File:
@@ -149,11 +156,13 @@ class Machine:
 
     def add(self, task: Task) -> Task:
         self.tasks.append(task)
+        self._names.add(task.name)
         return task
 
     def end(self, task: Task) -> None:
         """*task* is gone; its mm and its files with the last thread (do_exit)."""
         self.tasks.remove(task)
+        self._names.remove(task.name)
         task.alive = False
         if not any(other.files is task.files for other in self.tasks):
             for file in task.files:
@@ -253,9 +262,9 @@ class Machine:
 
     def rmap(self, pfn: int) -> tuple[tuple[RmapRow, ...], tuple[str, ...]]:
         """(the mappings that reach frame *pfn*, what the walk had to visit)."""
-        if number("pfn", pfn) not in self.memory.folios:
+        if number("pfn", pfn) == ZERO_PFN or not self.memory.holds(pfn):
             raise ValueError(f"frame {pfn} holds no page")
-        return rows(self, self.memory.folios[pfn])
+        return rows(self, self.memory.folio(pfn))
 
     # for a notebook ------------------------------------------------------------------------
     def _repr_mimebundle_(self, include=None, exclude=None):
@@ -271,7 +280,7 @@ class Machine:
     @property
     def table_count(self) -> int:
         """Page tables, each once, top-level ones left out."""
-        return sum(t.level < self.geometry.levels for t in self.tables.by_pfn.values())
+        return sum(self.tables.counts[:self.geometry.levels])
 
     @property
     def counters(self) -> MappingProxyType:

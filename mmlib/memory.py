@@ -15,70 +15,34 @@ Traceback (most recent call last):
 mmlib.memory.OutOfMemory: all 2 frames are in use
 """
 
-import heapq
 from collections.abc import Callable
 
+from .folio import Folio, Pages
 from .geometry import TINY, ZERO_PFN, Geometry  # noqa: F401  (TINY: the example above)
-from .trace import FrameState
+from .runs import Free, Runs
 
 
 class OutOfMemory(Exception):
     """No frame is free.  A fault turns it into the OOM killer, a system call into ENOMEM."""
 
 
-class Folio:
-    """One frame of data (struct folio of order 0).
-
-    *mapping* and *index* say which page of which file it is; an anonymous page has none.
-    *mapcount* is the number of page-table entries that map it.  *exclusive* is the kernel's
-    PageAnonExclusive: only one mm can reach this anonymous page, so it may be made writable
-    without asking.  *data* is None for a page full of zeros.  A huge page belongs to a *pool*;
-    *dirty* means that a disk has an older version; not *uptodate*, that fallocate(2) has set it
-    aside and nobody has used it yet.
-    """
-
-    __slots__ = ("pfn", "birth", "mapping", "index", "mapcount", "exclusive", "data", "pool",
-                 "dirty", "uptodate", "_state")
-
-    def __init__(self, pfn: int, birth: int, mapping, index: int, pool=None):
-        self.pfn, self.birth, self.pool, self.dirty = pfn, birth, pool, False
-        self.uptodate = True
-        self.mapping, self.index = mapping, index
-        self.mapcount, self.exclusive = 0, False
-        self.data: bytearray | None = None
-        self._state: FrameState | None = None
-
-    @property
-    def anon(self) -> bool:
-        return self.mapping is None and self.pfn != ZERO_PFN
-
-    def state(self) -> FrameState:
-        """The frozen picture of this frame; made anew only when it has changed."""
-        kind = "zero" if self.pfn == ZERO_PFN else "file" if self.mapping else "anon"
-        head = bytes(self.data[:8]) if self.data else bytes(8)
-        file = self.mapping.name if self.mapping else ""
-        new = FrameState(self.pfn, self.birth, kind, file, self.index, self.mapcount, head)
-        if new != self._state:
-            self._state = new
-        return self._state
-
-
 class Memory:
     """The frames of one machine.  *limit* in bytes bounds what may be in use; None is no bound.
 
     *shortage*, if set, is called before an allocation fails; it returns True when it has freed
-    something.
+    something.  Pages are in *folios*, by frame, or in *extents* as long as they are all alike.
     """
 
     def __init__(self, geometry: Geometry, limit: int | None = None):
-        self.page_size = geometry.page_size
+        self.page_size, self.bits = geometry.page_size, geometry.bits
         self.frames = None if limit is None else limit // geometry.page_size
         self.used = 0
         self.births = 0
         self.folios: dict[int, Folio] = {}
+        self.extents = Runs(Pages.after)
         self.zero = Folio(ZERO_PFN, 0, None, -1)
         self.shortage: Callable[[], bool] | None = None
-        self._free: list[int] = []
+        self._free = Free()
         self._next = ZERO_PFN + 1
         self._block = range(0)          # frames that belong to the huge page pool
 
@@ -90,23 +54,45 @@ class Memory:
         self.used += 1
         self.births += 1
         if self._free:
-            return heapq.heappop(self._free), self.births
+            return self._free.pop(), self.births
         if self._next in self._block:
             self._next = self._block.stop
         self._next += 1
         return self._next - 1, self.births
 
-    def reserve_block(self, frames: int, count: int) -> list[int]:
-        """Take *count* huge pages of *frames* frames each away for ever; their first frames.
+    def room(self, frames: int) -> bool:
+        """Are so many frames free, without taking anything back?"""
+        return self.frames is None or self.used + frames <= self.frames
+
+    def alloc_extent(self, count: int) -> tuple[int, int]:
+        """(pfn, birth) of the first of *count* frames in a row; the caller has asked for room."""
+        assert self.room(count), (self.used, count)
+        block = self._block
+        if block and self._next < block.stop and self._next + count > block.start:
+            self._free.push(self._next, block.start)
+            self._next = block.stop
+        pfn, birth = self._next, self.births + 1
+        self._next += count
+        self.used += count
+        self.births += count
+        return pfn, birth
+
+    def free_extent(self, pfn: int, count: int) -> None:
+        """Give *count* frames in a row back."""
+        self.used -= count
+        self._free.push(pfn, pfn + count)
+
+    def reserve_block(self, frames: int, count: int) -> Free:
+        """Take *count* huge pages of *frames* frames each away for ever.
 
         They are aligned to their size, as a huge entry demands."""
-        self._block = range(frames, frames + frames * count)
+        self._block, free = range(frames, frames + frames * count), Free(frames)
         self.used += frames * count
-        return list(self._block[::frames])
+        free.push(self._block.start, self._block.stop)
+        return free
 
     def free_frame(self, pfn: int) -> None:
-        self.used -= 1
-        heapq.heappush(self._free, pfn)
+        self.free_extent(pfn, 1)
 
     def alloc_folio(self, mapping=None, index: int = -1) -> Folio:
         """A zeroed page; raises OutOfMemory."""
@@ -123,8 +109,83 @@ class Memory:
             self.free_frame(folio.pfn)
 
     def folio(self, pfn: int) -> Folio:
-        """The page in frame *pfn*; the zero page too."""
-        return self.zero if pfn == ZERO_PFN else self.folios[pfn]
+        """The page in frame *pfn*; the zero page too.  It leaves its extent, if it was in one."""
+        if pfn == ZERO_PFN:
+            return self.zero
+        return self.folios.get(pfn) or self._carve(pfn)
+
+    def peek(self, pfn: int) -> "Folio | Pages":
+        """What is known of the page in frame *pfn*, which stays in its extent."""
+        return self.zero if pfn == ZERO_PFN else self.folios.get(pfn) or self.extents.at(pfn)
+
+    def holds(self, pfn: int) -> bool:
+        """Is there a page in frame *pfn*?"""
+        return pfn == ZERO_PFN or pfn in self.folios or self.extents.find(pfn) is not None
+
+    def _carve(self, pfn: int) -> Folio:
+        """A page of its own for a frame of an extent."""
+        pages = self.extents.at(pfn)
+        if pages is None:
+            raise KeyError(pfn)
+        self.extents.take(pfn, pfn + pages.frames)
+        folio = Folio(pfn, pages.birth, pages.mapping, pages.index, pages.pool)
+        folio.mapcount, folio.exclusive = pages.mapcount, pages.exclusive
+        self.folios[pfn] = folio
+        if pages.mapping is not None:
+            pages.mapping.adopt(folio)
+        return folio
+
+    # many pages at once ----------------------------------------------------------------------
+    def carved(self, pfn: int, frames: int) -> list[Folio]:
+        """The pages in a range of frames that are in no extent, in order."""
+        if frames < len(self.folios):
+            found = [self.folios.get(n) for n in range(pfn, pfn + frames)]
+            return [folio for folio in found if folio is not None]
+        return [self.folios[n] for n in sorted(self.folios) if pfn <= n < pfn + frames]
+
+    def alike(self, pfn: int, frames: int) -> tuple[int, Pages | None]:
+        """(how many frames from *pfn* on are of one extent, what they have in common)."""
+        upto, pages = self.extents.stretch(pfn, pfn + frames)
+        return upto - pfn, pages
+
+    def kinds(self, pfn: int, frames: int) -> list[tuple[int, int, "Folio | Pages"]]:
+        """(first, end, what they have in common) of the pages in a range of frames, in order."""
+        found = self.extents.within(pfn, pfn + frames)
+        found += [(folio.pfn, folio.pfn + (folio.pool.frames if folio.pool else 1), folio)
+                  for folio in self.carved(pfn, frames)]
+        return sorted(found, key=lambda row: row[0])
+
+    def get_extent(self, pfn: int, frames: int, **changes) -> None:
+        """One entry more maps each page of a range; *changes* as `exclusive=False`."""
+        for lo, hi, pages in self.extents.take(pfn, pfn + frames):
+            self.extents.add(lo, hi, pages._replace(mapcount=pages.mapcount + 1, **changes))
+        for folio in self.carved(pfn, frames):
+            folio.mapcount += 1
+            for name, value in changes.items():
+                setattr(folio, name, value)
+
+    def put_extent(self, pfn: int, frames: int) -> None:
+        """One entry fewer maps each page of a range; what nobody uses any more is free."""
+        for lo, hi, pages in self.extents.take(pfn, pfn + frames):
+            pages = pages._replace(mapcount=pages.mapcount - 1)
+            if pages.mapcount or pages.mapping is not None:
+                self.extents.add(lo, hi, pages)
+            else:
+                self._release(lo, hi, pages)
+        for folio in self.carved(pfn, frames):
+            self.put_folio(folio)
+
+    def drop_extent(self, pfn: int, frames: int) -> None:
+        """A file forgets a range of pages, all in extents, that nobody maps."""
+        for lo, hi, pages in self.extents.take(pfn, pfn + frames):
+            assert pages.mapcount == 0, (lo, pages)
+            self._release(lo, hi, pages)
+
+    def _release(self, lo: int, hi: int, pages: Pages) -> None:
+        if pages.pool:
+            pages.pool.release_extent(lo, hi)
+        else:
+            self.free_extent(lo, hi - lo)
 
     def put_folio(self, folio: Folio) -> bool:
         """One entry fewer maps *folio*.  True if that was its last use and it is free now."""

@@ -1,6 +1,6 @@
 """A process's address space: the list of VMAs, and the top-level table.
 
-What a VMA *allows* stands here; what the page tables *do* stands in tables.py.  The rules for
+What a VMA *allows* stands here; what the page tables *do* stands in tables.  The rules for
 splitting and merging are those of mm/vma.c in Linux 6.18.
 """
 

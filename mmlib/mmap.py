@@ -196,7 +196,7 @@ def do_mincore(machine, mm, start: int, end: int) -> bytes:
         vma = mm.find_vma(addr)
         if vma is None:
             raise oserror(errno.ENOMEM, f"{addr:#x} is not mapped")
-        entry = machine.tables.lookup(mm.pgd, addr)[2]
+        entry = machine.tables.entry_at(mm.pgd, addr)
         cached = vma.file and vma.file.inode.mapping.ready(vma.index(addr))
         out.append(1 if entry & PRESENT or cached else 0)
     return bytes(out)

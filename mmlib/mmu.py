@@ -1,11 +1,14 @@
 """A load or a store, as the hardware sees it: TLB, then a walk, then an exception."""
 
+from .bulk import advance
 from .fault import page_fault
 from .geometry import P, entry_pfn
-from .memory import ZERO_PFN, Folio, OutOfMemory
+from .memory import Folio, OutOfMemory
 from .procfs import into
 from .signals import Killed, Signal
 from .tables import writable
+
+WINDOW = 16                         # pages that `touch` accesses one by one before it looks again
 
 
 def access(machine, task, addr: int, write: bool) -> int:
@@ -84,7 +87,7 @@ def page(machine, entry: int) -> Folio:
     A stale translation (Machine.flush_sharers off) may lead to a frame that is free or a page
     table by now: zeros are read there, and a store is lost."""
     pfn, memory = entry_pfn(entry), machine.memory
-    return memory.folio(pfn) if pfn == ZERO_PFN or pfn in memory.folios else Folio(pfn, 0, None, -1)
+    return memory.folio(pfn) if memory.holds(pfn) else Folio(pfn, 0, None, -1)
 
 
 def touch(machine, task, addr: int, end: int, write: bool) -> None:
@@ -93,8 +96,16 @@ def touch(machine, task, addr: int, end: int, write: bool) -> None:
     events, machine.events = machine.events, None
     try:
         while addr < end:
-            access(machine, task, addr, write)
-            addr, pages = (addr // size + 1) * size, pages + 1
+            page = addr // size * size
+            upto = advance(machine, task, task.mm.find_vma(page), page, -(-end // size) * size,
+                           write, True)
+            if upto == page:                    # some one at a time, then look again
+                upto = min(page // (WINDOW * size) * WINDOW * size + WINDOW * size, end)
+                while addr < upto:
+                    access(machine, task, addr, write)
+                    addr, pages = (addr // size + 1) * size, pages + 1
+            else:
+                addr, pages = upto, pages + (upto - page) // size
     finally:
         machine.events = events
         machine.emit("touch", pages, task.page_faults - before)
@@ -117,7 +128,7 @@ def frame(machine, mm, addr: int) -> int:
     """The frame that *addr* leads to, or -1."""
     if not 0 <= addr < machine.geometry.task_size:
         return -1
-    entry = machine.tables.lookup(mm.pgd, addr)[2]
+    entry = machine.tables.entry_at(mm.pgd, addr)
     if not entry & P:
         return -1
     return entry_pfn(entry) + (into(machine, entry, addr) >> machine.geometry.page_shift)

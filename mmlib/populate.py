@@ -1,5 +1,6 @@
 """Faulting pages in ahead of use: MAP_POPULATE, mlock, MADV_POPULATE."""
 
+from .bulk import advance
 from .fault import account
 from .geometry import PRESENT, RW
 from .hugetlb import NoHugePage
@@ -30,11 +31,14 @@ def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
         if not vma.flags & VM_ACCESS_FLAGS:
             raise PastEnd
         size = machine.geometry.huge_size if vma.huge else machine.geometry.page_size
-        for addr in range(start, end, size):
-            entry = machine.tables.lookup(mm.pgd, addr)[2]
-            if not entry & PRESENT or write and not entry & RW:
-                account(machine, task, vma, addr, write)
-            pages += 1
+        addr = start
+        while addr < end:
+            upto = advance(machine, task, vma, addr, end, write, False)
+            if upto == addr:
+                entry, upto = machine.tables.entry_at(mm.pgd, addr), addr + size
+                if not entry & PRESENT or write and not entry & RW:
+                    account(machine, task, vma, addr, write)
+            addr, pages = upto, pages + (upto - addr) // size
     except NoHugePage:
         raise PastEnd from None         # VM_FAULT_SIGBUS, both
     finally:

@@ -1,7 +1,7 @@
 """What the kernel tells of an mm: maps, pagemap, resident pages, tables."""
 
 from .geometry import PRESENT, PS, entry_pfn
-from .memory import ZERO_PFN, Folio
+from .memory import ZERO_PFN
 from .rows import MapsRow, PageRow, Rows
 from .vma import VM_LOCKED
 
@@ -16,11 +16,11 @@ def pagemap(machine, mm, start: int, end: int) -> Rows:
     """/proc/PID/pagemap: a row for each page of [start, end), also within huge pages."""
     size, out = machine.geometry.page_size, []
     for at in range(start, min(end, machine.geometry.task_size), size):
-        entry = machine.tables.lookup(mm.pgd, at)[2]
+        entry = machine.tables.entry_at(mm.pgd, at)
         if entry & PRESENT:
-            folio = machine.memory.folio(entry_pfn(entry))
-            alone = folio.mapcount == 1 and folio.pfn != ZERO_PFN
-            out.append(PageRow(at, True, folio.pfn + into(machine, entry, at) // size, alone,
+            pfn, folio = entry_pfn(entry), machine.memory.peek(entry_pfn(entry))
+            alone = folio.mapcount == 1 and pfn != ZERO_PFN
+            out.append(PageRow(at, True, pfn + into(machine, entry, at) // size, alone,
                                folio.mapping is not None))
         else:
             out.append(PageRow(at, False, 0, False, False))
@@ -33,28 +33,29 @@ def into(machine, entry: int, addr: int) -> int:
     return addr % (geometry.huge_size if entry & PS else geometry.page_size)
 
 
-def resident(machine, mm) -> list[Folio]:
-    """The pages that VmRSS counts, once an entry: neither the zero page nor huge pages."""
-    leaves = machine.tables.leaves(mm.pgd, 0, machine.geometry.task_size)
-    return [machine.memory.folio(entry_pfn(entry)) for *_, entry in leaves
-            if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN]
+def resident(machine, mm):
+    """(count, first frame) of the rows of entries that VmRSS counts: neither the zero page nor
+    huge pages."""
+    for _, count, entry, _, _ in machine.tables.spans(mm.pgd, 0, machine.geometry.task_size):
+        if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN:
+            yield count, entry_pfn(entry)
 
 
 def rss(machine, mm) -> int:
     """VmRSS in bytes; below a shared table every sharer counts the pages."""
-    return len(resident(machine, mm)) * machine.geometry.page_size
+    return sum(count for count, _ in resident(machine, mm)) * machine.geometry.page_size
 
 
 def pss(machine, mm) -> int:
     """Pss in bytes: each page divided by its mapcount (PSS_SHIFT is 12 in fs/proc/task_mmu.c)."""
     size = machine.geometry.page_size << 12
-    return sum(size // folio.mapcount for folio in resident(machine, mm)) >> 12
+    return sum((hi - lo) * (size // pages.mapcount) for count, pfn in resident(machine, mm)
+               for lo, hi, pages in machine.memory.kinds(pfn, count)) >> 12
 
 
 def reachable_tables(machine, mm) -> int:
     """Different tables below the top one, by walking (ours)."""
-    links = machine.tables.links(mm.pgd, 0, machine.geometry.task_size)
-    return len({table.pfn for *_, table in links})
+    return len(machine.tables.frames_below(mm.pgd))
 
 
 def locked(mm) -> int:

@@ -5,6 +5,7 @@ import errno
 from .files import oserror
 from .geometry import NX, PRESENT, PROTNONE, RW, US, D, P, entry_pfn
 from .populate import populate
+from .rowwise import rows
 from .tlb import flush_range
 from .unshare import unshare_range
 from .vma import (
@@ -65,16 +66,24 @@ def change_protection(machine, mm, vma: VMA, start: int, end: int) -> None:
     An anonymous page that only this mm can reach becomes writable at once; a page shared by fork,
     a file's page and the zero page of a private mapping wait for the fault."""
     tables, prot, changed = machine.tables, vma.page_prot(), 0
-    for _, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
-        if not entry & PRESENT:
-            continue
+
+    def changed_bits(entry: int, folio) -> int:
         new = entry & ~PROT_BITS | prot
         if vma.flags & VM_WRITE and not vma.shared and not vma.huge:
-            folio = machine.memory.folio(entry_pfn(entry))
             if folio.anon and folio.exclusive:
                 new |= RW
         elif vma.flags & VM_WRITE and vma.shared and entry & D:
             new |= RW                   # its file knows already that it is dirty
+        return new
+
+    for table, run, pages in rows(machine, mm, start, end):
+        if pages is not None and (bits := changed_bits(run.bits, pages)) != run.bits:
+            tables.replace(table, run, run._replace(bits=bits))
+            changed += run.hi - run.lo >> machine.geometry.bits * (run.level - 1)
+    for _, table, index, entry in list(tables.leaves(mm.pgd, start, end, runs=False)):
+        if not entry & PRESENT:
+            continue
+        new = changed_bits(entry, machine.memory.folio(entry_pfn(entry)))
         if new != entry:
             tables.set(table, index, new)
             changed += 1

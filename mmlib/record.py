@@ -5,9 +5,11 @@ import functools
 import inspect
 from typing import NamedTuple
 
+from . import frozen
 from .events import one_line
 from .files import oserror
 from .memory import OutOfMemory
+from .procfs import rss
 from .signals import Killed, Signal
 from .spell import spell
 from .trace import MMState, Snapshot, Step, TaskState, VMAState
@@ -81,20 +83,16 @@ def finish(machine, actor, made: Call, action: str, result, error, addr) -> None
 
 def snapshot(machine) -> Snapshot:
     """The whole state of *machine*, frozen."""
-    mms, frames = {task.mm: None for task in machine.tasks}, machine.memory.folios
-    states = [frames[pfn].state() for pfn in sorted(frames)]
-    if machine.memory.zero.mapcount:
-        states.insert(0, machine.memory.zero.state())
+    mms, folded = {task.mm: None for task in machine.tasks}, frozen.folds(machine)
     return Snapshot(
         machine.geometry,
         tuple(TaskState(t.name, t.mm.name, t.cpu) for t in machine.tasks),
         tuple(MMState(mm.name, (mm.pgd.pfn, mm.pgd.birth), tuple(
             VMAState(v.start, v.end, v.perms, v.offset, v.backing, v.flags,
                      v.file.inode.ino if v.file else 0)
-            for v in mm.vmas), mm.nr_tables) for mm in mms),
-        tuple(machine.tables.state(t) for _, t in sorted(machine.tables.by_pfn.items())),
-        tuple(states), tuple(tlb.state() for tlb in machine.tlbs),
-        tuple(sorted(machine.counters.items())))
+            for v in mm.vmas), mm.nr_tables, rss(machine, mm) if folded else -1) for mm in mms),
+        frozen.tables(machine), frozen.frames(machine), tuple(tlb.state() for tlb in machine.tlbs),
+        tuple(sorted(machine.counters.items())), folded)
 
 
 def replay(machine, calls: list[Call], trace) -> None:

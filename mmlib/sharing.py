@@ -9,6 +9,8 @@ Linux decides by the kind of file: hugetlb files share PMD tables (mm/hugetlb.c)
 `HugetlbPmdSharing` is therefore what Linux does.
 """
 
+from collections.abc import Iterator
+
 from .tables import Ptdesc
 from .vma import (
     VM_ACCESS_FLAGS,
@@ -59,15 +61,21 @@ class HugetlbPmdSharing(Private):
 
     def find(self, vma: VMA, base: int, level: int) -> Ptdesc | None:
         """Look at the file's other mappers, oldest first (huge_pmd_share)."""
+        for other in self.lenders(vma, base, level):
+            there = other.start + (vma.index(base) - other.pgoff) * vma.mm.geometry.page_size
+            table = other.mm.tables.table_at(other.mm.pgd, there, level)
+            if table is not None:
+                return table
+        return None
+
+    def lenders(self, vma: VMA, base: int, level: int) -> Iterator[VMA]:
+        """Other mappings that could have the table for the range at *base*."""
         span, size = vma.mm.geometry.span(level), vma.mm.geometry.page_size
         for other in vma.file.inode.mapping.i_mmap:
             there = other.start + (vma.index(base) - other.pgoff) * size
             if (other is not vma and there % span == 0 and shareable(other, there, level)
                     and not (other.flags ^ vma.flags) & ~VM_LOCKED):
-                table = other.mm.tables.table_at(other.mm.pgd, there, level)
-                if table is not None:
-                    return table
-        return None
+                yield other
 
 
 class FileTableCache(HugetlbPmdSharing):
@@ -109,7 +117,7 @@ class FileTableCache(HugetlbPmdSharing):
         """Look into the file's cache."""
         if vma.huge:
             return super().find(vma, base, level)
-        return vma.file.inode.mapping.tables.get(cache_key(vma, base, level))
+        return cached_table(vma.mm.tables, vma.file.inode.mapping, cache_key(vma, base, level))
 
     def publish(self, vma: VMA, base: int, table: Ptdesc) -> None:
         if not vma.huge:
@@ -118,17 +126,36 @@ class FileTableCache(HugetlbPmdSharing):
             vma.mm.tables.publish(table, (mapping, key))
 
 
-def cache_key(vma: VMA, base: int, level: int) -> tuple[str, int, int]:
-    """(set, level, first page of the file): entries of one set allow the same.
+def cache_kind(vma: VMA) -> str:
+    """The set of tables that *vma* can use.
 
     Hildenbrand, 18 July 2022: e.g. two sets a file, RW and R.  A mapping that can be written is
     in the RW set whether or not it can be read; x is kept apart, since NX is in the entries."""
-    kind = ("rw" if vma.flags & VM_WRITE else "r") + ("x" if vma.flags & VM_EXEC else "")
-    return kind, level, vma.index(base)
+    return ("rw" if vma.flags & VM_WRITE else "r") + ("x" if vma.flags & VM_EXEC else "")
+
+
+def cache_key(vma: VMA, base: int, level: int) -> tuple[str, int, int]:
+    """(set, level, first page of the file): entries of one set allow the same."""
+    return cache_kind(vma), level, vma.index(base)
+
+
+def cached_table(tables, mapping, key: tuple[str, int, int]) -> Ptdesc | None:
+    """The table that is kept with a file under *key*: alone, in a row of its level, or below one
+    of the level above."""
+    kind, level, page = key
+    if key in mapping.tables:
+        return mapping.tables[key]
+    bits = tables.geometry.bits
+    numbers = mapping.forests.get((kind, level))
+    pfn = numbers and numbers.at(page >> bits * level)
+    if pfn:
+        return tables.object(pfn)
+    if level == 2:
+        return None
+    above = cached_table(tables, mapping, (kind, level + 1, page >> bits * 2 << bits * 2))
+    return above and tables.child(above, (page >> bits) % tables.geometry.entries)
 
 
 def is_shared(table: Ptdesc) -> bool:
     """May *table* be changed only for all, not on behalf of one mm?"""
     return table.home is not None or table.users > 1
-
-

@@ -5,6 +5,7 @@ the address space flushes nothing.
 """
 
 from collections import OrderedDict
+from itertools import repeat
 
 from .geometry import RW, D, entry_pfn
 
@@ -43,6 +44,19 @@ class TLB:
         if len(self.entries) > SIZE:
             self.entries.popitem(last=False)
 
+    def row(self, mm, last: int, write: bool, entries: list[int]) -> None:
+        """A row of accesses, upwards, has ended before the page *last*; *entries* are those that
+        the last ones used, at most the last 2 * SIZE.
+
+        If they are so many, nothing that was here before is left, and only a half of them is."""
+        if len(entries) == 2 * SIZE:
+            self.entries = OrderedDict(zip(zip(repeat(mm), range(last - SIZE, last)),
+                                           entries[SIZE:]))
+            return
+        for page, entry in enumerate(entries, last - len(entries)):
+            if not self.find(mm, page, write):
+                self.insert(mm, page, entry)
+
     def drop(self, mm, first: int, last: int) -> None:
         """Forget the pages first <= page < last of *mm* (invlpg, or all of a PCID)."""
         if last - first < SIZE:
@@ -56,6 +70,15 @@ class TLB:
         """(mm, page address / page size, pfn, writable), least recently used first."""
         return tuple((mm.name, page, entry_pfn(entry), bool(entry & RW))
                      for (mm, page), entry in self.entries.items())
+
+
+def flush_rows(machine, mm, start: int, end: int, count: int) -> None:
+    """As *count* flushes of parts of [start, end), one after the other; one event."""
+    if not mm.cpus or not count:
+        return
+    flush_range(machine, mm, start, end)
+    machine.count["flushes"] += count - 1
+    machine.count["flush_targets"] += (count - 1) * len(mm.cpus)
 
 
 def flush_range(machine, mm, start: int, end: int) -> None:

@@ -37,6 +37,7 @@ class MMState(NamedTuple):
     root: tuple[int, int]           # node of the top-level table: (pfn, birth)
     vmas: tuple[VMAState, ...]
     tables: int                     # as VmPTE counts
+    rss: int = -1                   # bytes, in a folded snapshot; else the entries tell
 
 
 class TableState(NamedTuple):
@@ -47,6 +48,7 @@ class TableState(NamedTuple):
     owner: str                      # the mm it was made for, or the file that keeps it
     published: bool                 # from its birth on it is the file's (a policy published it)
     entries: tuple[tuple[int, int], ...]    # (index, entry) of every entry that is not empty
+    count: int = 1                  # in a folded snapshot: so many alike, and this is the first
 
     @property
     def node(self) -> tuple[int, int]:
@@ -61,6 +63,7 @@ class FrameState(NamedTuple):
     index: int                      # page number within the file, or -1
     mapcount: int                   # entries that map it
     head: bytes                     # its first eight bytes
+    count: int = 1                  # in a folded snapshot: so many alike, and this is the first
 
     @property
     def node(self) -> tuple[int, int]:
@@ -69,7 +72,11 @@ class FrameState(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The whole state of a machine at one moment; tables and frames by frame number."""
+    """The whole state of a machine at one moment; tables and frames by frame number.
+
+    That of a machine too large to be told is *folded*: of tables and pages that are alike and in
+    a row it has the first, with their count, and of entries in a row the first.
+    """
 
     geometry: Geometry
     tasks: tuple[TaskState, ...]
@@ -78,6 +85,7 @@ class Snapshot:
     frames: tuple[FrameState, ...]
     tlbs: tuple[tuple[tuple[str, int, int, bool], ...], ...]   # a CPU: (mm, page, pfn, writable)
     counters: tuple[tuple[str, int], ...]
+    folded: bool = False
 
     def table_at(self, pfn: int) -> TableState | None:
         return next((t for t in self.tables if t.pfn == pfn), None)

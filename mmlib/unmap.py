@@ -4,8 +4,11 @@ import errno
 
 from .files import oserror
 from .geometry import PRESENT, entry_pfn
+from .rowwise import put_pages, rows
 from .tlb import flush_range
 from .unshare import clear_cached_tables, put_table, unshare_range
+
+NO_PAGE = 1 << 52                   # beyond every page of a file
 
 
 def do_munmap(machine, mm, start: int, end: int) -> None:
@@ -26,7 +29,7 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
 
 def break_promise(mm, vma) -> None:
     """A private hugetlb mapping is gone: so are the reservations that it did not use."""
-    vma.promised -= set(range(vma.pgoff, vma.index(vma.end)))
+    vma.promised.remove_range(vma.pgoff, vma.index(vma.end))
     if not any(other.promised is vma.promised for other in mm.vmas):
         vma.file.inode.pool.forget(vma.promised)
 
@@ -49,7 +52,11 @@ def zap_page_range(machine, mm, start: int, end: int, keep=None, guards: bool = 
     *keep*, a function of the page, says which stay.  Guard markers stay unless *guards*; tables
     stay too."""
     tables, memory, cleared = machine.tables, machine.memory, 0
-    for addr, table, index, entry in list(tables.leaves(mm.pgd, start, end)):
+    for table, run, pages in rows(machine, mm, start, end):
+        if pages is not None and not (keep and keep(pages)):
+            cleared += put_pages(machine, run)
+            tables.clear(table, run)
+    for addr, table, index, entry in list(tables.leaves(mm.pgd, start, end, runs=False)):
         if not entry & PRESENT:
             if guards:
                 tables.set(table, index, 0)
@@ -74,11 +81,33 @@ def free_pgtables(machine, mm, ranges: list[tuple[int, int]]) -> None:
     levels first: a table may lie above several ranges."""
     found = {}
     for start, end in ranges:
-        for addr, parent, index, table in machine.tables.links(mm.pgd, start, end):
+        free_rows(machine, mm, start, end)
+        for addr, parent, index, table in machine.tables.links(mm.pgd, start, end, runs=False):
             if not mm.vmas_in(addr, addr + machine.geometry.span(table.level)):
                 found[table] = (parent, index)
     for table in sorted(found, key=lambda table: table.level):
         put_table(machine, mm, *found[table])
+
+
+def free_rows(machine, mm, start: int, end: int) -> None:
+    """The same of the tables that runs in [start, end) imply; those at the edges of a run, where
+    a VMA is left, become objects and are looked at alone."""
+    tables, size = machine.tables, machine.geometry.page_size
+    todo = tables.runs(mm.pgd, start, end)
+    while todo:
+        base, table, run = todo.pop()
+        if run.level == table.level or not run.leaf:
+            continue
+        first, last = tables.indices(table, run)
+        unit = machine.geometry.entry_span(table.level)
+        if not mm.vmas_in(base + first * unit, base + last * unit):
+            mm.nr_tables -= sum(n for level, n in run.tables_below(
+                table.level, machine.geometry.bits) if level <= 3)
+            tables.uproot(table, run)
+            continue
+        tables.child(table, first), tables.child(table, last - 1)
+        todo += tables.runs(mm.pgd, max(base + run.lo * size, start),
+                            min(base + run.hi * size, end))
 
 
 def exit_mmap(machine, mm) -> None:
@@ -116,7 +145,7 @@ def do_truncate(machine, inode, length: int) -> None:
     (simple_setattr, hugetlb_vmtruncate)."""
     mapping, size = inode.mapping, machine.geometry.page_size
     if inode.huge:
-        inode.promised -= {index for index in inode.promised if index * size >= length}
+        inode.promised.remove_range(length // size, NO_PAGE)
     old, mapping.size = mapping.size, length
     if length <= old:                   # also to the same size: zeros behind the end
         mapping.zero(length, -(-length // size) * size)
@@ -141,8 +170,6 @@ def truncate_pages(machine, mapping, first: int, last: int | None, even_cows: bo
     unmap_mapping_range(machine, mapping, first, last, even_cows)
     if mapping.on_disk:
         mapping.forget(first, last)
-    gone = [i for i in sorted(mapping.pages) if i >= first and (last is None or i < last)]
-    for index in gone:
-        mapping.drop(index)
+    gone = mapping.drop_range(first, last)
     if gone:
-        machine.emit("truncate", mapping.name, first, len(gone))
+        machine.emit("truncate", mapping.name, first, gone)

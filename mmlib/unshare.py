@@ -9,12 +9,14 @@ from .geometry import PRESENT, entry_pfn
 from .sharing import is_shared
 from .tables import Ptdesc
 from .tlb import flush_range
+from .unsharerows import clear_cached_rows, free_forest, put_runs, unshare_rows
 
 
 def unshare_range(machine, mm, start: int, end: int, which=is_shared) -> None:
     """Drop every shared table of *mm* whose span meets [start, end), whole."""
+    unshare_rows(machine, mm, start, end, which)
     own, gone = {mm.pgd}, []
-    for addr, parent, index, table in machine.tables.links(mm.pgd, start, end):
+    for addr, parent, index, table in machine.tables.links(mm.pgd, start, end, runs=False):
         if parent in own:
             if which(table):
                 gone.append((addr, parent, index, table))
@@ -50,6 +52,7 @@ def free_table(machine, table: Ptdesc) -> None:
     if table.home is not None:
         mapping, key = table.home
         del mapping.tables[key]
+    put_runs(machine, table, 0, machine.geometry.entries)
     for index, entry in tables.present(table):
         child = tables.child(table, index)
         if child is None:
@@ -70,8 +73,11 @@ def shrink_tables(machine) -> int:
     freed = 0
     while True:
         unused = [t for _, t in sorted(machine.tables.by_pfn.items()) if t.home and not t.users]
-        if not unused:
+        rows = [(lo, hi) for lo, hi, forest in machine.tables.forests
+                if forest.home and not forest.users]
+        if not unused and not rows:
             return freed
+        freed += sum(free_forest(machine, lo, hi) for lo, hi in rows)
         for table in unused:
             free_table(machine, table)
         freed += len(unused)
@@ -81,11 +87,13 @@ def clear_cached_tables(machine, mapping, first: int, last: int | None) -> None:
     """Clear the entries of pages first <= index < last in every cached table of a file, in use
     or not, for all its users at once; all of them must then be told."""
     tables, memory, pages = machine.tables, machine.memory, machine.geometry.entries
+    clear_cached_rows(machine, mapping, first, 1 << 52 if last is None else last)
     for (_, level, base), table in list(mapping.tables.items()):
         if level != 1:
             continue
-        end, changed = pages if last is None else min(max(last - base, 0), pages), False
-        for index, entry in tables.present(table, max(first - base, 0), end):
+        start, end = max(first - base, 0), pages if last is None else min(max(last - base, 0), pages)
+        changed = put_runs(machine, table, start, end)
+        for index, entry in tables.own(table, start, end):
             tables.set(table, index, 0)
             memory.put_folio(memory.folio(entry_pfn(entry)))
             changed = True
@@ -109,6 +117,10 @@ def flush_sharers(machine, mapping, table: Ptdesc, base: int) -> None:
 
 def drop_cached_tables(machine, mapping) -> None:
     """The file is gone, and with it every table that was kept for it."""
+    for numbers in mapping.forests.values():
+        for _, _, pfn, count in [(lo, hi, pfn, hi - lo) for lo, hi, pfn in numbers]:
+            for lo, hi, _ in machine.tables.forests.within(pfn, pfn + count):
+                free_forest(machine, lo, hi)
     for level in (2, 1):
         for key in [k for k in mapping.tables if k[1] == level]:
             if key in mapping.tables:

@@ -55,6 +55,10 @@ class Linux:
             raise NotImplementedError(f"{name}: no kernel tells or does this; ask a Machine")
         raise AttributeError(name)
 
+    def names(self) -> set[str]:
+        """Of the living tasks."""
+        return {task.name for task in self.tasks}
+
     # tasks ---------------------------------------------------------------------------------
     def spawn(self, name: str | None = None) -> Task:
         """A process with an empty address space, on the first CPU that it may use."""

@@ -13,9 +13,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..geometry import PRESENT, PS, entry_pfn
+from ..extents import is_link
+from ..geometry import PRESENT, entry_pfn
 from ..memory import ZERO_PFN
 from ..trace import FrameState, Snapshot, TableState
+from .fold import groups, times
 
 # Pixels.  Every box has a fixed size, so that no font and no renderer moves anything.
 TABLE_W, WIDE_W, HEADER_H, CELL_H = 104, 144, 17, 18     # wide: cells that tell their index
@@ -188,7 +190,10 @@ class Builder:
                  if v.backing != "anon"}
         files |= {f.file: None for f in frames if f.kind == "file"}
         files |= {t.owner: None for s in states for t in s.tables if t.published}
-        mms = {m.root: m.name for s in states for m in s.mms}
+        mms = {}
+        for each in (group for s in states for group in groups(s)):
+            if each[0].root not in mms:
+                mms[each[0].root] = each[0].name + times(len(each))
         for name in list(files)[:FILES]:
             self.add_lane(name, "file", name)
         for number, (root, name) in enumerate(list(mms.items())[:PROCESSES]):
@@ -205,10 +210,13 @@ class Builder:
         """Tasks, files and tables of *state*."""
         roots = {m.name: m.root for m in state.mms}
         by_pfn = {t.pfn: t for t in state.tables}
+        like = {each[0].root: len(each) for each in groups(state)}
         for task in state.tasks:
             root = roots[task.mm]
             if root in self.lane_of:
-                self.node(task_id(task.name, root), "task", short(task.name), self.lane_of[root])
+                label = short(task.name, 11 if like.get(root, 1) == 1 else 5)
+                self.node(task_id(task.name, root), "task", label + times(like.get(root, 1)),
+                          self.lane_of[root])
         for name, lane in self.lane_of.items():
             if self.graph.lanes[lane].kind == "file":
                 self.node(f"m{lane}", "file", file_label(name), lane)
@@ -240,6 +248,8 @@ class Builder:
             own = self.lane_of.get(table.owner if table.published else roots.get(table.owner))
             name, cells = table_id(table), self.cells[table_id(table)]
             label = f"{state.geometry.level_name(table.level)} {table.pfn}"
+            if table.count > 1:         # the row says more than the number of its first frame
+                label = state.geometry.level_name(table.level) + times(table.count)
             if self.node(name, "table", label, lane if own is None else own, table.level, path,
                          cells):
                 below = [(index, by_pfn[entry_pfn(entry)]) for index, entry in table.entries
@@ -276,7 +286,8 @@ class Builder:
         lane = table.lane if frame.kind == "anon" else \
             self.lane_of.get(frame.file if frame.kind == "file" else "zero")
         if lane is not None:
-            label = "zero" if frame.kind == "zero" else str(frame.pfn)
+            label = "zero" if frame.kind == "zero" else \
+                times(frame.count).strip() or str(frame.pfn)
             self.node(frame_id(frame), "frame", label, lane, 0, (frame.index,))
 
     def add_cached(self, state: Snapshot) -> None:
@@ -296,11 +307,6 @@ def edge_id(start: str, cell: int | None, end: str) -> str:
     ('t2_1.0>t3_2', 'k2_1/a>t2_1')
     """
     return f"{start}>{end}" if cell is None else f"{start}.{cell}>{end}"
-
-
-def is_link(level: int, entry: int) -> bool:
-    """Does the entry of a table of *level* point to a table?"""
-    return level > 1 and bool(entry & 1) and not entry & PS
 
 
 def used_cells(states: Sequence[Snapshot]) -> dict[str, tuple[int | None, ...]]:

@@ -2,12 +2,14 @@
 
 from ..geometry import PRESENT, entry_letters, entry_pfn
 from ..trace import FrameState, Snapshot, TableState
+from .fold import groups, times
 from .graph import is_link, plain
 
 # So that a large machine can be read.
 LINKS = 8                               # tables below one table that are told
 RUN = 4                                 # alike entries in a row; more are told together
 CACHED = 16                             # pages that nobody maps
+TASKS = 6                               # of one address space, where a state is folded
 
 
 def describe(now: Snapshot) -> str:
@@ -27,9 +29,12 @@ def describe(now: Snapshot) -> str:
     by_pfn, told = {t.pfn: t for t in now.tables}, set()
     frames = {f.pfn: f for f in now.frames}
     out = []
-    for mm in now.mms:
+    for mm, *like in groups(now):
         tasks = [plain(task.name) for task in now.tasks if task.mm == mm.name]
         many = f"{mm.tables} page table{'s' * (mm.tables != 1)} below the top one"
+        many += f", and {len(like):,} more address spaces like it" * bool(like)
+        if now.folded:
+            tasks = tasks[:TASKS] + [f"{len(tasks) - TASKS:,} more"] * (len(tasks) > TASKS)
         out.append(f"{', '.join(tasks)}: {many}")
         out += tree(now, by_pfn[mm.root[0]], by_pfn, frames, told, "  ")
     kept = [t for t in now.tables if not t.users and t.published]
@@ -46,7 +51,7 @@ def describe(now: Snapshot) -> str:
 
 def tree(now: Snapshot, table: TableState, by_pfn, frames, told: set, indent: str) -> list[str]:
     """A table and what is below it; what was told before is only named."""
-    name = f"{now.geometry.level_name(table.level)} {table.pfn}"
+    name = f"{now.geometry.level_name(table.level)} {table.pfn}{times(table.count)}"
     shared = f" (shared x{table.users})" if table.users > 1 else ""
     if table.node in told:
         return [f"{indent}{name}{shared}, as above"]
@@ -120,4 +125,4 @@ def page(frame: FrameState) -> str:
         f", 0x{head.hex()}" if head else ", zeros"
     file = f", page {frame.index} of {plain(frame.file)}" if frame.kind == "file" else ""
     many = f", mapped x{frame.mapcount}" if frame.mapcount > 1 else ""
-    return f"page {frame.pfn}{file}{text}{many}"
+    return f"page {frame.pfn}{times(frame.count)}{file}{text}{many}"

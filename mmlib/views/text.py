@@ -56,12 +56,18 @@ def status(now: Snapshot, mm: str) -> str:
     size = now.geometry.page_size
     locked = sum(v.end - v.start for v in it.vmas if v.flags & VM_LOCKED)
     lines = [("VmSize", sum(v.end - v.start for v in it.vmas)), ("VmLck", locked),
-             ("VmRSS", size * sum(1 for _ in pages(now, it, 0, now.geometry.task_size))),
+             ("VmRSS", it.rss if now.folded else
+              size * sum(1 for _ in pages(now, it, 0, now.geometry.task_size))),
              ("VmPTE", size * it.tables)]
     threads = sum(task.mm == it.name for task in now.tasks)
     return "\n".join([f"Name:\t{plain(it.name)}",
                       *(f"{name}:\t{bytes_ // 1024:8} kB" for name, bytes_ in lines),
                       f"Threads:\t{threads}"])
+
+
+def told_in_full(now: Snapshot) -> None:
+    if now.folded:
+        raise ValueError("this snapshot tells tables and pages by the row; ask the task itself")
 
 
 def pages(now: Snapshot, mm: MMState, start: int, end: int,
@@ -95,6 +101,7 @@ def smaps(now: Snapshot, mm: str) -> str:
     """/proc/PID/smaps, the lines that this machine knows.
 
     A page is shared if more than one entry maps it; dirty if this entry says so."""
+    told_in_full(now)
     it, size, out = mm_of(now, mm), now.geometry.page_size, []
     for vma in it.vmas:
         sums, pss = Counter(), 0
@@ -114,6 +121,7 @@ def smaps(now: Snapshot, mm: str) -> str:
 
 def pagemap(now: Snapshot, mm: str, start: int, end: int) -> Rows:
     """/proc/PID/pagemap of the pages in [start, end)."""
+    told_in_full(now)
     it, size = mm_of(now, mm), now.geometry.page_size
     frames, found = {f.pfn: f for f in now.frames}, {}
     for addr, entry in leaves(now, it, start, end):

@@ -1,57 +1,24 @@
-"""Page tables, and the only ways to reach their entries.
-
-Everything else in mmlib (faults, fork, unmap, sharing, the MMU) reads and writes entries through
-the operations of `Tables`; a test looks for it.  So the storage can change without a line of the
-fault path changing.  This store is the simple one: a table is a dict of its non-empty entries.
-
->>> from mmlib.geometry import TINY, P, US
->>> from mmlib.memory import Memory
->>> t = Tables(TINY, Memory(TINY))
->>> top, low = t.alloc(4, "a"), t.alloc(3, "a")
->>> t.link(top, 1, low); low.users
-1
->>> [(table.pfn, index) for table, index, entry in t.walk(top, 0x40000)]
-[(2, 1), (3, 0)]
-"""
+"""Entries one at a time, and the walk of the hardware."""
 
 from collections.abc import Iterator
 
-from .geometry import PFN_SHIFT, PS, RW, TABLE, A, D, Geometry, P, entry_pfn
-from .memory import Memory
-from .trace import TableState
+from ..extents import forests, is_link
+from ..geometry import PFN_SHIFT, PS, TABLE, A, D, Geometry, entry_pfn
+from ..memory import Memory
+from ..trace import TableState
+from .ptdesc import Ptdesc
 
 
-class Ptdesc:
-    """One page-table page (struct ptdesc).
+class Entries:
+    """All page tables of one machine: *by_pfn* those that are objects, *counts* all, by level."""
 
-    *users* counts the entries that point to it (a top-level table has none); the kernel's
-    pt_share_count is users - 1.  *home* is where a policy keeps it, so that the cache can be told
-    when the table goes; None for a table that is private to one mm.
-    """
-
-    __slots__ = ("pfn", "birth", "level", "users", "owner", "home", "published",
-                 "_entries", "_state")
-
-    def __init__(self, pfn: int, birth: int, level: int, owner: str):
-        self.pfn, self.birth, self.level, self.owner = pfn, birth, level, owner
-        self.users, self.home, self.published = 0, None, False
-        self._entries: dict[int, int] = {}
-        self._state: TableState | None = None
-
-    @property
-    def pt_share_count(self) -> int:
-        return max(self.users - 1, 0)
-
-    def __repr__(self) -> str:
-        return f"<level-{self.level} table in frame {self.pfn}>"
-
-
-class Tables:
-    """All page tables of one machine."""
+    bulk = True                         # rows of entries may be made at once
 
     def __init__(self, geometry: Geometry, memory: Memory):
-        self.geometry, self.memory = geometry, memory
+        self.geometry, self.memory, self.shift = geometry, memory, geometry.page_shift
         self.by_pfn: dict[int, Ptdesc] = {}
+        self.forests = forests()
+        self.counts = [0] * (geometry.levels + 1)
         self.allocated = self.freed = 0      # ever
 
     def alloc(self, level: int, owner: str) -> Ptdesc:
@@ -59,22 +26,27 @@ class Tables:
         pfn, birth = self.memory.alloc_frame()
         table = self.by_pfn[pfn] = Ptdesc(pfn, birth, level, owner)
         self.allocated += 1
+        self.counts[level] += 1
         return table
 
     def free(self, table: Ptdesc) -> None:
         """Give the frame back.  Nothing may point to *table*, and it must be empty."""
-        assert not table.users and not table._entries, table
+        assert not table.users and not self.occupied(table), table
         del self.by_pfn[table.pfn]
         self.memory.free_frame(table.pfn)
         self.freed += 1
+        self.counts[table.level] -= 1
 
     # one entry -------------------------------------------------------------------------------
     def get(self, table: Ptdesc, index: int) -> int:
         """The entry; 0 when it is empty."""
-        return table._entries.get(index, 0)
+        entry = table._entries.get(index, 0)
+        return entry if entry or not table._runs else self._implied(table, index)
 
     def set(self, table: Ptdesc, index: int, entry: int) -> None:
         """Write a leaf entry; 0 clears it (set_pte_at, pte_clear)."""
+        if table._runs:
+            self._carve(table, index)
         if entry:
             table._entries[index] = entry
         else:
@@ -84,9 +56,15 @@ class Tables:
     def child(self, table: Ptdesc, index: int) -> Ptdesc | None:
         """The table that this entry points to, if it points to one."""
         entry = table._entries.get(index, 0)
-        if table.level == 1 or not entry & P or entry & PS:
+        if not entry and table._runs:
+            entry = self._implied(table, index)
+            run = self.run_at(table, index)
+            if run and run.level < table.level:
+                self._carve(table, index)
+        if not is_link(table.level, entry):
             return None
-        return self.by_pfn[entry_pfn(entry)]
+        pfn = entry_pfn(entry)
+        return self.object(pfn)
 
     def link(self, table: Ptdesc, index: int, child: Ptdesc) -> None:
         """Point an empty entry to *child* (pmd_populate and its kin)."""
@@ -113,29 +91,41 @@ class Tables:
     def present(self, table: Ptdesc, start: int = 0, end: int | None = None,
                 ) -> list[tuple[int, int]]:
         """(index, entry) of the non-empty entries with start <= index < end, in order."""
-        entries = table._entries
-        if end is not None and (end - start) * 8 < len(entries):
-            return [(i, entries[i]) for i in range(start, end) if i in entries]
-        return sorted((i, e) for i, e in entries.items()
-                      if i >= start and (end is None or i < end))
+        end = self.geometry.entries if end is None else end
+        found = self.own(table, start, end)
+        if table._runs:
+            for run in table._runs:
+                first, last = self.indices(table, run)
+                found += [(i, e) for i in range(max(first, start), min(last, end))
+                          if (e := run.entry(i, table.level, self.geometry.bits))]
+            found.sort()
+        return found
 
-    def below(self, table: Ptdesc, base: int, start: int, end: int,
+    def own(self, table: Ptdesc, start: int = 0, end: int = 1 << 9) -> list[tuple[int, int]]:
+        """The same of the entries that are in no run."""
+        entries = table._entries
+        if (end - start) * 8 < len(entries):
+            return [(i, entries[i]) for i in range(start, end) if i in entries]
+        return sorted((i, e) for i, e in entries.items() if start <= i < end)
+
+    def below(self, table: Ptdesc, base: int, start: int, end: int, runs: bool = True,
               ) -> Iterator[tuple[int, Ptdesc, int, int]]:
         """(address, table, index, entry) of the non-empty entries of *table*, which maps *base*
-        upwards, whose span meets [start, end)."""
+        upwards, whose span meets [start, end); without *runs* those only that are in no run."""
         size = self.geometry.entry_span(table.level)
         first = max(start - base, 0) // size
         last = min(-(-(end - base) // size), self.geometry.entries)
-        for index, entry in self.present(table, first, last):
+        for index, entry in (self.present if runs else self.own)(table, first, last):
             yield base + index * size, table, index, entry
 
-    def leaves(self, root: Ptdesc, start: int, end: int) -> Iterator[tuple[int, Ptdesc, int, int]]:
+    def leaves(self, root: Ptdesc, start: int, end: int, runs: bool = True,
+               ) -> Iterator[tuple[int, Ptdesc, int, int]]:
         """(address, table, index, entry) of every leaf entry in [start, end), upwards."""
         stack = [(0, root)]
         while stack:
             base, table = stack.pop()
             children = []
-            for addr, table, index, entry in self.below(table, base, start, end):
+            for addr, table, index, entry in self.below(table, base, start, end, runs):
                 child = self.child(table, index)
                 if child is None:
                     yield addr, table, index, entry
@@ -143,14 +133,14 @@ class Tables:
                     children.append((addr, child))
             stack += reversed(children)
 
-    def links(self, root: Ptdesc, start: int, end: int,
+    def links(self, root: Ptdesc, start: int, end: int, runs: bool = True,
               ) -> Iterator[tuple[int, Ptdesc, int, Ptdesc]]:
         """(address, parent, index, table) of every table below *root* that meets [start, end),
         parents before children."""
         stack = [(0, root)]
         while stack:
             base, parent = stack.pop()
-            for addr, parent, index, _ in list(self.below(parent, base, start, end)):
+            for addr, parent, index, _ in list(self.below(parent, base, start, end, runs)):
                 child = self.child(parent, index)
                 if child is not None:
                     yield addr, parent, index, child
@@ -174,7 +164,7 @@ class Tables:
         geometry, table, path = self.geometry, root, []
         while table is not None:
             index = geometry.index(addr, table.level)
-            path.append((table, index, table._entries.get(index, 0)))
+            path.append((table, index, self.get(table, index)))
             table = self.child(table, index)
         return path
 
@@ -185,8 +175,7 @@ class Tables:
             if write and table is path[-1][0]:
                 marked |= D
             if marked != entry:
-                table._entries[index] = marked
-                table._state = None
+                self.set(table, index, marked)
         return marked
 
     # for views and checks --------------------------------------------------------------------
@@ -195,10 +184,5 @@ class Tables:
         if table._state is None:
             table._state = TableState(table.pfn, table.birth, table.level, table.users,
                                       table.owner, table.published,
-                                      tuple(self.present(table)))
+                                      tuple(self.own(table)))
         return table._state
-
-
-def writable(entry: int) -> bool:
-    """May user mode store through this leaf entry now?"""
-    return entry & (P | RW) == P | RW

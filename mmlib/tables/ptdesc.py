@@ -1,0 +1,30 @@
+"""One page-table page."""
+
+from ..extents import Run
+from ..trace import TableState
+
+
+class Ptdesc:
+    """One page-table page (struct ptdesc).
+
+    *users* counts the entries that point to it (a top-level table has none); the kernel's
+    pt_share_count is users - 1.  *home* is where a policy keeps it, so that the cache can be told
+    when the table goes; None for a table that is private to one mm.
+    """
+
+    __slots__ = ("pfn", "birth", "level", "users", "owner", "home", "published",
+                 "_entries", "_runs", "_state")
+
+    def __init__(self, pfn: int, birth: int, level: int, owner: str):
+        self.pfn, self.birth, self.level, self.owner = pfn, birth, level, owner
+        self.users, self.home, self.published = 0, None, False
+        self._entries: dict[int, int] = {}
+        self._runs: list[Run] = []          # apart from each other and from the entries
+        self._state: TableState | None = None
+
+    @property
+    def pt_share_count(self) -> int:
+        return max(self.users - 1, 0)
+
+    def __repr__(self) -> str:
+        return f"<level-{self.level} table in frame {self.pfn}>"

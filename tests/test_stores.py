@@ -1,0 +1,111 @@
+"""The store with runs and the dense one are the same to everybody: after every random call each
+entry, each table and each counter is equal, up to the names of frames."""
+import random
+
+import pytest
+from dense import dense_machine
+from test_properties import (
+    ANON,
+    PAGE,
+    FileNumber,
+    Pressure,
+    World,
+    outcome,
+    policy,
+    resolved,
+    wander,
+    wind_up,
+)
+
+from mmlib import LA57, MAP_FIXED, MAP_SHARED, TINY, X86_64, FileTableCache, Machine, Private, bulk
+from mmlib import validate
+from mmlib.geometry import PFN_MASK, entry_pfn
+from mmlib.memory import ZERO_PFN
+
+
+@pytest.fixture(autouse=True)
+def short_rows(monkeypatch):
+    """Rows of three pages are done at once, so that small machines have runs."""
+    monkeypatch.setattr(bulk, "SHORT", 3)
+
+
+def seen(machine: Machine) -> tuple:
+    """Everything but the numbers of frames, which go by first appearance; tables too."""
+    names, tasks = {ZERO_PFN: "zero"}, []
+    for task in machine.tasks:
+        mm, entries = task.mm, []
+        for start, count, entry, step, level in sorted(
+                machine.tables.spans(mm.pgd, 0, machine.geometry.task_size)):
+            size = machine.geometry.entry_span(level)
+            entries += [(start + n * size, level, entry_pfn(entry) + n * step, entry & ~PFN_MASK)
+                        for n in range(count)]
+        tasks.append((
+            task.name, str(task.maps()), task.tables, task.rss, task.pss, task.reachable_tables,
+            task.minor_faults, task.major_faults, task.page_faults,
+            [(at, level, names.setdefault(pfn, len(names)), bits, *page(machine, pfn))
+             for at, level, pfn, bits in entries]))
+    tlbs = [[(mm.name, n, entry & ~PFN_MASK) for (mm, n), entry in tlb.entries.items()]
+            for tlb in machine.tlbs]
+    caches = [(inode.name, inode.mapping.count())
+              for inode in {file.inode: None for file in machine.files}]
+    return (tasks, tlbs, caches, dict(machine.counters), machine.tables.counts,
+            machine.memory.used, machine.huge_pages.free, machine.huge_pages.reserved)
+
+
+def page(machine: Machine, pfn: int) -> tuple:
+    it = machine.memory.peek(pfn)
+    if it is None:                      # a guard marker leads nowhere
+        return ()
+    return it.mapcount, it.exclusive, it.mapping and it.mapping.name, it.index
+
+
+class Both(Pressure):
+    """Each call on two machines that differ in their store."""
+
+    def begin(self, sharing, around: int):
+        how = {"sharing": sharing, "huge_pages": 5, "cpus": 2, "trace": False,
+               "fault_around": around}
+        self.world = World(Machine(TINY, **how))
+        self.judge = World(dense_machine(TINY, **how))
+        self.run(0, "mmap", 4 * PAGE, 4 * PAGE, "rw", ANON | MAP_FIXED)
+        self.mmap_span(0, 16, "rw", 0)
+
+    def run(self, task, name, *args):
+        tasks = self.machine.tasks
+        if not tasks:
+            for world in (self.world, self.judge):
+                world.machine.spawn()
+        if name in ("fork", "clone") and len(tasks) == 4:
+            return
+        task %= len(tasks)
+        args = resolved(args, tasks[task], 4)
+        assert self.world.run(task, name, args) == self.judge.run(task, name, args), (name, args)
+
+    def file(self, file, name, *args):
+        assert self.world.file(file % 4, name, args) == self.judge.file(file % 4, name, args)
+
+    def valid(self):
+        validate(self.machine), validate(self.judge.machine)
+        for mine, other in zip(seen(self.machine), seen(self.judge.machine)):
+            assert mine == other
+
+
+    def reclaim(self, n):
+        """Which pages go depends on the numbers of frames."""
+
+
+for name in ("drop_caches", "shrink"):
+    def both(self, *args, name=name):
+        assert getattr(self.machine, name)(*args) == getattr(self.judge.machine, name)(*args)
+    setattr(Both, name, both)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_long_walks_on_both_stores(seed):
+    """150 random calls, bulk ones often: all that can be seen is equal after each."""
+    rng = random.Random(seed)
+    calls = Both()
+    calls.begin(rng.choice([Private(), None, policy(rng), FileTableCache()]),
+                rng.choice([1, 4]))
+    wander(calls, rng, 150)
+    wind_up(calls.world.machine), wind_up(calls.judge.machine)
