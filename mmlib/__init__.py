@@ -30,6 +30,7 @@ from .abi import *  # noqa: F401,F403
 from .check import validate
 from .geometry import LA57, TINY, X86_64, Geometry
 from .machine import Machine
+from .msharefs import MshareCreate, MshareUnmap
 from .openfile import File
 from .sharing import FileTableCache, HugetlbPmdSharing, Private
 from .signals import BusError, Killed, Segfault
@@ -39,6 +40,7 @@ from .trace import Event, Snapshot, Step, Trace
 __version__ = "0.1.0"
 __all__ = ["Machine", "Task", "File", "TINY", "X86_64", "LA57", "Geometry", "Private",
            "HugetlbPmdSharing", "FileTableCache",
+           "MshareCreate", "MshareUnmap",
            "Segfault", "BusError", "Killed", "validate", "Event", "Snapshot", "Step", "Trace",
            *(name for name in vars(abi) if name.split("_")[0] in
-             ("PROT", "MAP", "MREMAP", "MADV", "MS", "O", "FALLOC"))]
+             ("PROT", "MAP", "MREMAP", "MADV", "MS", "O", "FALLOC", "MSHAREFS"))]

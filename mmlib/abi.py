@@ -40,6 +40,9 @@ O_CREAT, O_EXCL, O_TRUNC = 0o100, 0o200, 0o1000
 
 FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
 
+# The requests of the series of August 2025; its numbers were never merged, these are ours.
+MSHAREFS_CREATE_MAPPING, MSHAREFS_UNMAP = 0x4028_7800, 0x4010_7801
+
 
 def prot_bits(prot: str | int) -> int:
     """The PROT_* bits of *prot*, which is letters of "rwx" ("" is PROT_NONE) or already bits.

@@ -7,7 +7,7 @@ from collections import Counter
 
 from .geometry import GUARD, NX, PROTNONE, PS, RW, US, D, P, entry_pfn
 from .memory import ZERO_PFN
-from .sharing import cache_key, shareable
+from .sharing import cache_key, is_shared, shareable
 from .vma import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
 
 
@@ -17,11 +17,12 @@ def validate(machine) -> None:
     >>> from mmlib import Machine, TINY
     >>> validate(Machine(TINY))
     """
-    mms = list({task.mm: None for task in machine.tasks})
+    mms = machine.mms()
     for mm in mms:
         check_vmas(machine, mm)
         check_tables(machine, mm)
-        assert mm.users == sum(t.mm is mm for t in machine.tasks), (mm.name, "mm_users")
+        users = sum(t.mm is mm for t in machine.tasks) or mm in machine.hosts
+        assert mm.users == users, (mm.name, "mm_users")
     check_folios(machine, check_counts(machine, mms))
     check_files(machine, mms)
     check_tlbs(machine)
@@ -44,10 +45,13 @@ def check_tables(machine, mm) -> None:
     for addr, parent, index, table in tables.links(mm.pgd, 0, limit):
         where = (mm.name, hex(addr), table)
         assert table.level == parent.level - 1, where
+        if mm.is_guest(addr) and table.level <= mm.find_vma(addr).file.inode.region.level:
+            check_link(machine, mm, addr, table)
+            continue
         assert tables.get(parent, index) & (P | RW | US | PS | NX) == P | RW | US, where
         assert mm.vmas_in(addr, addr + machine.geometry.span(table.level)), where
         assert parent.home is None or table.home is not None, (where, "private below a shared one")
-        if table.home is not None or table.users > 1:
+        if is_shared(table):
             vma = mm.find_vma(addr)
             assert vma is not None and shareable(vma, addr, table.level), where
         if table.home is not None:
@@ -57,8 +61,17 @@ def check_tables(machine, mm) -> None:
         own += parent.home is None and table.level <= 3
     assert own == mm.nr_tables, (mm.name, own, mm.nr_tables)
     for addr, _, _, entry in tables.leaves(mm.pgd, 0, limit):
-        if entry != GUARD:
+        if entry != GUARD and not mm.is_guest(addr):
             check_entry(machine, mm, addr, entry)
+
+
+def check_link(machine, mm, addr: int, table) -> None:
+    """What a guest reaches within a region is what the host has there."""
+    vma = mm.find_vma(addr)
+    region = vma.file.inode.region
+    assert region.host in machine.hosts, (mm.name, hex(addr), "links a region that is gone")
+    there = machine.tables.table_at(region.host.pgd, region.host_addr(vma, addr), table.level)
+    assert there is table, (mm.name, hex(addr), table, there)
 
 
 def check_entry(machine, mm, addr: int, entry: int) -> None:

@@ -13,10 +13,10 @@ from .geometry import PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
 from .hugefault import hugetlb_fault
 from .hugetlb import NoHugePage
 from .memory import ZERO_PFN, Folio
-from .signals import BusError, Guarded, PastEnd, Segfault
+from .signals import BusError, FaultSigsegv, PastEnd, Segfault
 from .tables import Ptdesc
 from .tlb import flush_range
-from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
+from .vma import VM_ACCESS_FLAGS, VM_SHARED_PT, VM_WRITE, VMA, anon_vma_prepare
 
 
 def page_fault(machine, task, addr: int, write: bool) -> None:
@@ -31,17 +31,16 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
     machine.emit("find_vma", addr, vma or "there is none")
     if vma is None:
         raise Segfault(task, addr, access, "SEGV_MAPERR", f"{addr:#x} is not mapped")
-    if not vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS):
+    if asks_guest(vma) and not permits(vma, write):
         raise Segfault(task, addr, access, "SEGV_ACCERR",
                        f"{addr:#x} is mapped {vma.perms}, which forbids a {access}")
     try:
         account(machine, task, vma, addr, write)
-    except Guarded:
-        raise Segfault(task, addr, access, "SEGV_MAPERR",
-                       f"{addr:#x} lies in a guard region") from None
-    except PastEnd:
+    except FaultSigsegv as why:
+        raise Segfault(task, addr, access, why.code, f"{addr:#x}: {why.reason}") from None
+    except PastEnd as why:
         raise BusError(task, addr, access, "BUS_ADRERR", f"{addr:#x} lies beyond the last page "
-                       f"of {vma.backing} ({vma.file.inode.mapping.size} bytes)") from None
+                       f"of {why}") from None
     except NoHugePage:
         raise BusError(task, addr, access, "BUS_ADRERR", f"no huge page is left for {addr:#x}, "
                        "and none was reserved") from None
@@ -49,21 +48,53 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
 
 def account(machine, task, vma: VMA, addr: int, write: bool) -> None:
     """Handle the fault and bill it to *task*, unless it fails: major if a disk was read, else
-    minor (mm_account_fault)."""
+    minor (mm_account_fault).  Linking a table of msharefs is billed to nobody."""
     machine.major = False
     try:
-        handle_mm_fault(machine, task.mm, vma, addr, write)
+        billed = handle_mm_fault(machine, task.mm, vma, addr, write)
     finally:
         machine.locked_folio = None
+    if not billed:
+        return
     if machine.major:
         task.major_faults += 1
     else:
         task.minor_faults += 1
 
 
-def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
-    """Fill the entry of *addr*, or make it writable.  Tables above the PTE table are made first
-    and stay, even if the page then cannot be had (__handle_mm_fault)."""
+def asks_guest(vma: VMA) -> bool:
+    """Does the protection of *vma* itself matter?  That of a guest may not (mshare.py)."""
+    return not vma.flags & VM_SHARED_PT or vma.file.inode.region.guest_decides
+
+
+def permits(vma: VMA, write: bool) -> bool:
+    return bool(vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS))
+
+
+def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> bool:
+    """Fill the entry of *addr*, or make it writable.  False if that was not needed, since another
+    mm has the table and *mm* links it now.
+
+    Which mm answers is decided here: for a guest of msharefs it is the region's host
+    (find_shared_vma)."""
+    if vma.flags & VM_SHARED_PT:
+        region = vma.file.inode.region
+        if region.link(vma, addr):
+            return False
+        mm, addr = region.host, region.host_addr(vma, addr)
+        machine.emit("host", mm.name, addr)
+        vma = mm.find_vma(addr)
+        if vma is None:
+            raise FaultSigsegv("SEGV_MAPERR", f"nothing is mapped there within {mm.name}")
+        if not permits(vma, write):
+            raise FaultSigsegv("SEGV_ACCERR", f"what is mapped there within {mm.name} forbids it")
+    fill_entry(machine, mm, vma, addr, write)
+    return True
+
+
+def fill_entry(machine, mm, vma: VMA, addr: int, write: bool) -> None:
+    """Tables above the PTE table are made first and stay, even if the page then cannot be had
+    (__handle_mm_fault)."""
     tables, geometry = machine.tables, machine.geometry
     table = mm.pgd
     for level in range(geometry.levels - 1, 1, -1):
@@ -76,7 +107,7 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
     pte_table = next_table(machine, mm, vma, addr, table, 1, fresh=False)
     entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
     if entry and not entry & PRESENT:
-        raise Guarded
+        raise FaultSigsegv("SEGV_MAPERR", "it lies in a guard region")
     if entry and write and not entry & RW:
         do_wp_page(machine, mm, vma, addr, pte_table, entry)
     elif entry:
@@ -121,6 +152,7 @@ def get_table(machine, mm, vma: VMA, base: int, level: int, parent: Ptdesc,
     if not fresh:
         return None
     table = machine.tables.alloc(level, mm.name)
+    table.lent = mm.region is not None and level == mm.region.level
     machine.emit("table", name, table.pfn, mm.name)
     if may_share:
         policy.publish(vma, base, table)
@@ -256,7 +288,7 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
 def check_end(vma: VMA, addr: int) -> None:
     """Raises PastEnd if *addr* lies beyond the last page of the file."""
     if vma.index(addr) >= vma.file.inode.mapping.page_count:
-        raise PastEnd
+        raise PastEnd(f"{vma.backing} ({vma.file.inode.mapping.size} bytes)")
 
 
 def file_page(machine, vma, addr: int) -> Folio:

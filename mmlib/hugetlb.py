@@ -72,9 +72,9 @@ class HugeInode(Inode):
 
     huge = True
 
-    def __init__(self, ino: int, mapping: Mapping, evict, pool: HugePool):
-        super().__init__(ino, mapping, evict, pool)
-        self.pool, self.promised = pool, set()
+    def __init__(self, machine, ino: int, mapping: Mapping, evict):
+        super().__init__(machine, ino, mapping, evict)
+        self.pool, self.promised = machine.huge_pages, set()
 
     def put(self) -> None:
         super().put()

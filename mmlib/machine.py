@@ -70,7 +70,8 @@ class Machine:
         self._flush_sharers = True
         self.major = False                      # did the fault under way read a disk?
         self.locked_folio: Folio | None = None  # of a fault that is under way: not to be reclaimed
-        self.current_mm: MM | None = None       # of the task whose call this is
+        self.current_task: Task | None = None   # whose call this is
+        self.hosts: dict[MM, None] = {}         # the mms behind files of msharefs
         self.count = dict.fromkeys(COUNTERS, 0)
         self.tasks: list[Task] = []             # the living, oldest first
         self.files: list[File] = []             # every file ever opened
@@ -128,10 +129,19 @@ class Machine:
         return name
 
     def new_mm(self, name: str) -> MM:
-        taken = {task.mm.name for task in self.tasks}
+        taken = {mm.name for mm in self.mms()}
         while name in taken:
             name += "'"                 # another mm kept the name, after exec or from a thread
         return MM(name, self.tables, self.tables.alloc(self.geometry.levels, name))
+
+    def mms(self) -> list[MM]:
+        """The address spaces of the living tasks, each once, then the hosts of msharefs."""
+        return list({task.mm: None for task in self.tasks} | self.hosts)
+
+    @property
+    def current_mm(self) -> MM | None:
+        """Of the task whose call this is."""
+        return self.current_task and self.current_task.mm
 
     def put_mm(self, mm: MM) -> None:
         """One user of *mm* fewer (mmput)."""
@@ -160,6 +170,8 @@ class Machine:
                 file.holders -= 1
                 if not file.holders:
                     file.release()
+        for region in [host.region for host in self.hosts if host.region.owner is task]:
+            region.owner_exits()
         self.put_mm(task.mm)
 
     def oom_kill(self, reason: str) -> None:

@@ -9,7 +9,7 @@ from bisect import bisect_right
 
 from .files import oserror
 from .tables import Ptdesc
-from .vma import VMA, check_split, joins, same_anon
+from .vma import VM_SHARED_PT, VMA, check_split, joins, same_anon
 
 
 class MM:
@@ -27,6 +27,7 @@ class MM:
         self.users = 1                  # tasks that run in it (mm_users)
         self.share_tables = True        # False: opted out of table sharing
         self.cpus: dict[int, None] = {}
+        self.region = None              # of which it is the host (mshare.py)
 
     def count_table(self, table: Ptdesc, change: int) -> None:
         """An entry of this mm links *table*, or does no longer: VmPTE counts PTE, PMD and PUD
@@ -37,6 +38,11 @@ class MM:
         """The VMA that contains *addr* (the kernel's vma_lookup)."""
         i = bisect_right(self.vmas, addr, key=lambda v: v.start)
         return self.vmas[i - 1] if i and addr < self.vmas[i - 1].end else None
+
+    def is_guest(self, addr: int) -> bool:
+        """Does *addr* lie in a region of msharefs, whose tables and pages are the host's?"""
+        vma = self.find_vma(addr)
+        return vma is not None and bool(vma.flags & VM_SHARED_PT)
 
     def vmas_in(self, start: int, end: int) -> list[VMA]:
         """The VMAs that meet [start, end), in order; none if that is empty."""

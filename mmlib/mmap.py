@@ -27,9 +27,10 @@ from .abi import (
 from .files import oserror
 from .geometry import PRESENT
 from .hugetlb import reserve
+from .memory import OutOfMemory
 from .populate import faultin
 from .rmap import write_back
-from .signals import Guarded, PastEnd
+from .signals import FaultSigsegv, PastEnd
 from .unmap import do_munmap
 from .unshare import unshare_edges
 from .vma import (
@@ -71,12 +72,18 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         raise oserror(errno.EINVAL, f"{file.name} has no huge pages")
     unit = geometry.huge_size if huge else size
     length = -(-length // unit) * unit
-    start = choose_address(machine, mm, addr, length, flags, unit)
+    region = None if anonymous else file.inode.region
+    start = choose_address(machine, mm, addr, length, flags, region.align if region else unit)
     if not anonymous and offset + length >= 1 << 63:
         raise oserror(errno.EOVERFLOW, f"offset {offset:#x} + length {length:#x} is no file offset")
     vm_flags = prot | map_type(flags, prot, None if anonymous else file)
     if not anonymous and offset % unit:
         raise oserror(errno.EINVAL, f"offset {offset:#x} lies inside a huge page")
+    if not anonymous and not file.inode.can_mmap:
+        raise oserror(errno.ENODEV, f"{file.name} cannot be mapped")
+    if region:
+        region.check_mmap(start, length, bool(vm_flags & VM_MAYSHARE))
+        vm_flags |= region.vm_flags
     for flag, bit in FLAGS.items():
         vm_flags |= bit if flags & flag else 0
     if huge:
@@ -97,7 +104,18 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         file.inode.mapping.size = max(file.inode.mapping.size, offset + length)
     vma = mm.merge_new(new)
     machine.emit("vma", vma)
+    if region:
+        attach(mm, region, vma)
     return start
+
+
+def attach(mm, region, vma: VMA) -> None:
+    """*vma* is a guest's; without memory for the region's own mm it is taken back."""
+    try:
+        region.attach(vma)
+    except OutOfMemory:
+        mm.remove(vma)
+        raise
 
 
 def choose_address(machine, mm, addr: int | None, length: int, flags: int, align: int) -> int:
@@ -166,7 +184,7 @@ def do_mlock(machine, task, start: int, end: int) -> None:
         try:
             faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
                     bool(vma.flags & VM_WRITE) and not vma.shared)
-        except (PastEnd, Guarded):
+        except (PastEnd, FaultSigsegv):
             raise oserror(errno.ENOMEM, f"{vma} has pages that cannot be had") from None
 
 

@@ -4,7 +4,7 @@ from .fault import account
 from .geometry import PRESENT, RW
 from .hugetlb import NoHugePage
 from .memory import OutOfMemory
-from .signals import Guarded, PastEnd
+from .signals import FaultSigsegv, PastEnd
 from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA
 
 
@@ -15,7 +15,7 @@ def populate(machine, task, start: int, end: int) -> None:
         try:
             faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
                     bool(vma.flags & VM_WRITE) and not vma.shared)
-        except (PastEnd, Guarded, OutOfMemory):
+        except (PastEnd, FaultSigsegv, OutOfMemory):
             continue
 
 
@@ -24,7 +24,7 @@ def faultin(machine, task, vma: VMA, start: int, end: int, write: bool) -> None:
     """Make every page of [start, end) fit for a store (*write*) or a load, upwards.
 
     These faults count as minor faults of *task*, though no exception was taken.  Raises PastEnd,
-    Guarded or OutOfMemory at the first page that cannot be had (populate_vma_page_range)."""
+    FaultSigsegv or OutOfMemory at the first page that cannot be had (populate_vma_page_range)."""
     mm, pages, before = task.mm, 0, task.minor_faults + task.major_faults
     try:
         if not vma.flags & VM_ACCESS_FLAGS:

@@ -33,11 +33,13 @@ def into(machine, entry: int, addr: int) -> int:
     return addr % (geometry.huge_size if entry & PS else geometry.page_size)
 
 
-def resident(machine, mm) -> list[Folio]:
-    """The pages that VmRSS counts, once an entry: neither the zero page nor huge pages."""
+def resident(machine, mm, regions: bool = False) -> list[Folio]:
+    """The pages that VmRSS counts, once an entry: neither the zero page nor huge pages; those of a
+    region of msharefs, which are the host's, only with *regions*."""
     leaves = machine.tables.leaves(mm.pgd, 0, machine.geometry.task_size)
-    return [machine.memory.folio(entry_pfn(entry)) for *_, entry in leaves
-            if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN]
+    return [machine.memory.folio(entry_pfn(entry)) for addr, _, _, entry in leaves
+            if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN
+            and (regions or not mm.is_guest(addr))]
 
 
 def rss(machine, mm) -> int:
@@ -46,9 +48,12 @@ def rss(machine, mm) -> int:
 
 
 def pss(machine, mm) -> int:
-    """Pss in bytes: each page divided by its mapcount (PSS_SHIFT is 12 in fs/proc/task_mmu.c)."""
+    """Pss in bytes: each page divided by its mapcount (PSS_SHIFT is 12 in fs/proc/task_mmu.c).
+
+    smaps walks a guest's tables into the host's, so pages of a region count, in full in every
+    guest: one entry maps them (recorded)."""
     size = machine.geometry.page_size << 12
-    return sum(size // folio.mapcount for folio in resident(machine, mm)) >> 12
+    return sum(size // folio.mapcount for folio in resident(machine, mm, True)) >> 12
 
 
 def reachable_tables(machine, mm) -> int:

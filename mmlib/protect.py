@@ -6,7 +6,16 @@ from .files import oserror
 from .geometry import NX, PRESENT, PROTNONE, RW, US, D, P, entry_pfn
 from .tlb import flush_range
 from .unshare import unshare_range
-from .vma import VM_ACCESS_FLAGS, VM_ACCOUNT, VM_HUGETLB, VM_NORESERVE, VM_SHARED, VM_WRITE, VMA
+from .vma import (
+    VM_ACCESS_FLAGS,
+    VM_ACCOUNT,
+    VM_HUGETLB,
+    VM_NORESERVE,
+    VM_SHARED,
+    VM_SHARED_PT,
+    VM_WRITE,
+    VMA,
+)
 
 PROT_SEM = 8                        # some architectures' atomic operations; x86 ignores it
 PROT_BITS = P | RW | US | NX | PROTNONE
@@ -25,6 +34,10 @@ def do_mprotect(machine, mm, start: int, end: int, prot: int) -> None:
         if prot & ~(vma.flags >> 4) & VM_ACCESS_FLAGS:
             raise oserror(errno.EACCES, f"{vma} comes from a file that was not opened for that")
         upto = min(vma.end, end)
+        if vma.flags & VM_SHARED_PT:
+            do_mprotect(machine, *vma.file.inode.region.protect(vma, at, upto), prot)
+            at = upto
+            continue
         mprotect_fixup(machine, mm, vma, at, upto, vma.flags & ~VM_ACCESS_FLAGS | prot)
         at = upto
     if at < end:

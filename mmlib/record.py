@@ -45,7 +45,7 @@ def call(method):
             made = Call(reference(self), method.__name__, tuple(map(reference, args)),
                         tuple((k, reference(v)) for k, v in kwargs.items()))
         result = error = None
-        machine.current_mm = getattr(self, "mm", None)
+        machine.current_task = self if hasattr(self, "mm") else None
         try:
             self.check()
             result = method(self, *args, **kwargs)
@@ -81,7 +81,7 @@ def finish(machine, actor, made: Call, action: str, result, error, addr) -> None
 
 def snapshot(machine) -> Snapshot:
     """The whole state of *machine*, frozen."""
-    mms, frames = {task.mm: None for task in machine.tasks}, machine.memory.folios
+    mms, frames = machine.mms(), machine.memory.folios
     states = [frames[pfn].state() for pfn in sorted(frames)]
     if machine.memory.zero.mapcount:
         states.insert(0, machine.memory.zero.state())
@@ -101,7 +101,8 @@ def replay(machine, calls: list[Call], trace) -> None:
     """Make recorded *calls* again on a fresh machine; those that failed must fail alike."""
     def find(ref):
         if not isinstance(ref, Ref):
-            return ref
+            named = isinstance(ref, tuple) and hasattr(ref, "_fields")
+            return type(ref)(*map(find, ref)) if named else ref
         made = {"machine": [machine], "task": machine.registered, "file": machine.files}
         return made[ref.kind][ref.number]
 
@@ -115,7 +116,10 @@ def replay(machine, calls: list[Call], trace) -> None:
 
 
 def reference(value):
-    """A Ref for what belongs to a machine; anything else as it is, and so it stays."""
+    """A Ref for what belongs to a machine, also within a tuple; anything else as it is, and so it
+    stays."""
     if isinstance(value, bytearray):
         return bytes(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(reference, value))
     return value.ref if hasattr(value, "ref") else value

@@ -7,7 +7,7 @@ from .files import oserror
 from .memory import OutOfMemory
 from .move import move_page_tables
 from .unmap import check_range, do_munmap
-from .vma import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
+from .vma import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_SHARED_PT, VMA
 
 
 def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new: int) -> int:
@@ -59,6 +59,8 @@ def check_vma(mm, vma: VMA | None, old: int, old_len: int, new_len: int, flags: 
     """What is wrong with this source (check_prep_vma)."""
     if vma is None:
         raise oserror(errno.EFAULT, f"{old:#x} is not mapped")
+    if vma.flags & VM_SHARED_PT and flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
+        raise oserror(errno.EINVAL, f"{vma} must not move")
     if new_len <= old_len and not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         return vma
     if not old_len and not vma.flags & VM_MAYSHARE:

@@ -64,7 +64,7 @@ def candidates(machine, folio: Folio):
             if vma.start <= addr < vma.end:
                 yield vma, addr
         return
-    for mm in {task.mm: None for task in machine.tasks}:
+    for mm in machine.mms():
         for vma in mm.vmas:
             if vma.anon_vma is not None:
                 for addr, _, _, entry in list(machine.tables.leaves(mm.pgd, vma.start, vma.end)):

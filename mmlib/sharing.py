@@ -125,7 +125,9 @@ def cache_key(vma: VMA, base: int, level: int) -> tuple[str, int, int]:
 
 
 def is_shared(table: Ptdesc) -> bool:
-    """May *table* be changed only for all, not on behalf of one mm?"""
-    return table.home is not None or table.users > 1
+    """May *table* be changed only for all, not on behalf of one mm?
+
+    A host's table that guests of msharefs link is changed for all of them: that is the point."""
+    return table.home is not None or table.users > 1 and not table.lent
 
 

@@ -34,6 +34,9 @@ class PastEnd(Exception):
     """The page of the file does not exist (VM_FAULT_SIGBUS)."""
 
 
+class FaultSigsegv(Exception):
+    """The VMA is there, and the fault cannot be served all the same (VM_FAULT_SIGSEGV)."""
 
-class Guarded(Exception):
-    """The entry is a guard marker (VM_FAULT_SIGSEGV)."""
+    def __init__(self, code: str, reason: str):
+        super().__init__(f"{code}: {reason}")
+        self.code, self.reason = code, reason

@@ -25,16 +25,17 @@ class Ptdesc:
     """One page-table page (struct ptdesc).
 
     *users* counts the entries that point to it (a top-level table has none); the kernel's
-    pt_share_count is users - 1.  *home* is where a policy keeps it, so that the cache can be told
+    pt_share_count is users - 1.  *lent* is set on a host's table that guests of msharefs may link.
+    *home* is where a policy keeps it, so that the cache can be told
     when the table goes; None for a table that is private to one mm.
     """
 
-    __slots__ = ("pfn", "birth", "level", "users", "owner", "home", "published",
+    __slots__ = ("pfn", "birth", "level", "users", "owner", "home", "published", "lent",
                  "_entries", "_state")
 
     def __init__(self, pfn: int, birth: int, level: int, owner: str):
         self.pfn, self.birth, self.level, self.owner = pfn, birth, level, owner
-        self.users, self.home, self.published = 0, None, False
+        self.users, self.home, self.published, self.lent = 0, None, False, False
         self._entries: dict[int, int] = {}
         self._state: TableState | None = None
 

@@ -50,6 +50,9 @@ class TLB:
 
 def flush_range(machine, mm, start: int, end: int) -> None:
     """Every CPU that may hold translations of *mm* forgets [start, end) (flush_tlb_mm_range)."""
+    if mm.region is not None:           # no CPU runs a host: its guests' CPUs remember it
+        mm.region.flush(start, end)
+        return
     if not mm.cpus or start >= end:
         return
     shift = machine.geometry.page_shift
@@ -58,3 +61,14 @@ def flush_range(machine, mm, start: int, end: int) -> None:
     machine.count["flushes"] += 1
     machine.count["flush_targets"] += len(mm.cpus)
     machine.emit("flush", mm.name, end - start >> shift, len(mm.cpus))
+
+
+def flush_cpus(machine, mms: list, name: str, start: int, end: int) -> None:
+    """Every CPU of the machine forgets all that it holds of *mms* (flush_tlb_all)."""
+    shift = machine.geometry.page_shift
+    for tlb in machine.tlbs:
+        for mm in mms:
+            tlb.drop(mm, 0, machine.geometry.task_size >> shift)
+    machine.count["flushes"] += 1
+    machine.count["flush_targets"] += len(machine.tlbs)
+    machine.emit("flush", name, end - start >> shift, len(machine.tlbs))

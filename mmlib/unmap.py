@@ -5,6 +5,7 @@ import errno
 from .files import oserror
 from .geometry import PRESENT, entry_pfn
 from .tlb import flush_range
+from .vma import VM_SHARED_PT
 from .unshare import clear_cached_tables, put_table, unshare_range
 
 
@@ -14,6 +15,8 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
     A table goes when no VMA is left in its whole span (free_pgtables)."""
     gone = mm.isolate(start, end)
     for vma in gone:
+        if vma.flags & VM_SHARED_PT:
+            vma.file.inode.region.detach(vma)
         unshare_range(machine, mm, vma.start, vma.end)
         zap_page_range(machine, mm, vma.start, vma.end, guards=True)
         machine.emit("vma_gone", str(vma))

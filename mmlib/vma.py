@@ -14,6 +14,7 @@ VM_DONTCOPY, VM_DONTEXPAND = 0x20000, 0x40000
 VM_ACCOUNT, VM_NORESERVE, VM_HUGETLB = 0x100000, 0x200000, 0x400000
 VM_SYNC, VM_WIPEONFORK, VM_DONTDUMP = 0x800000, 0x2000000, 0x4000000
 VM_HUGEPAGE, VM_NOHUGEPAGE, VM_MERGEABLE = 0x20000000, 0x40000000, 0x80000000
+VM_SHARED_PT = 1 << 50          # of a guest of msharefs, as the series of 2022 calls it
 VM_NOSHARE, VM_TRACKED = 1 << 48, 1 << 49       # ours: opted out; its entries carry private bits
 VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC
 
@@ -102,7 +103,10 @@ class VMA:
 
 
 def check_split(vma: VMA, addr: int) -> None:
-    """A hugetlb VMA is cut only between huge pages; EINVAL (hugetlb_vm_op_split)."""
+    """EINVAL where a VMA must not be cut: a hugetlb one between huge pages alone
+    (hugetlb_vm_op_split), a guest's of msharefs nowhere."""
+    if vma.flags & VM_SHARED_PT and vma.start < addr < vma.end:
+        raise oserror(errno.EINVAL, f"{vma} can only be taken as a whole")
     if vma.huge and addr % vma.mm.geometry.huge_size:
         raise oserror(errno.EINVAL, f"{addr:#x} lies inside a huge page of {vma}")
 
