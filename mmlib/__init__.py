@@ -4,7 +4,8 @@ Start with fault.py: read from the top it explains a page fault.  Then mm.py and
 process may do), tables.py (what its page tables do), sharing.py (whose tables they are), fork.py,
 unmap.py; machine.py and task.py are the outside.
 
-Imports point down this list, and a test enforces it:
+Read from left to right and downwards, a module imports only what stands before it; a test
+enforces it:
 
     abi geometry            numbers: of the system calls, of an address and an entry
     events trace rows       frozen records of what happened; rows as /proc prints them
@@ -21,8 +22,14 @@ Imports point down this list, and a test enforces it:
     mmu                     one access: TLB, walk, exception
     spell record            one call is one Step
     openfile namespace task machine     what a script calls
-    check export problems   what must hold between two steps; the machine as bytes; exercises
+    check problems          what must hold between two steps; exercises
+    abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
+    linux                   the same calls, made by processes of this kernel
+    kinds formats sequences ops loading     what a file with calls may say
+    worlds scenario compare replay          running it, here or on a kernel, and comparing
+    image export            the machine as bytes, for another MMU to walk
     views                   pictures and text; the only layer that may import a widget library
+    __main__                the command line
 """
 
 from . import abi

@@ -140,8 +140,8 @@ def dontneed_locked(machine, mm, vma, start: int, end: int) -> None:
 def free(machine, mm, vma, start: int, end: int) -> None:
     """MADV_FREE: the pages are clean now, so pressure could take them; this machine, without
     swap or an LRU, never does."""
-    if vma.file:
-        raise oserror(errno.EINVAL, f"{vma} is not anonymous memory")
+    if vma.file or vma.flags & VM_LOCKED:
+        raise oserror(errno.EINVAL, f"{vma} is locked, or not anonymous memory")
     for _, table, index, entry in list(machine.tables.leaves(mm.pgd, start, end)):
         if entry & PRESENT and machine.memory.folio(entry_pfn(entry)).mapcount == 1:
             machine.tables.set(table, index, entry & ~(A | D))

@@ -3,7 +3,7 @@
 import re
 from typing import Any, NamedTuple
 
-from .geometry import entry_letters, entry_pfn
+from .geometry import ZERO_PFN, entry_letters, entry_pfn
 
 # kind: (the kernel function that does it, the fields of data, one plain sentence)
 KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
@@ -93,6 +93,11 @@ class Event(NamedTuple):
         if name in fields:
             return self.data[fields.index(name)]
         raise AttributeError(f"a {self.kind!r} event has {', '.join(fields)}, not {name!r}")
+
+    @property
+    def index(self) -> int:
+        """A field of some kinds, and not the method of tuples."""
+        return self.__getattr__("index")
 
     def _fields_shown(self) -> dict[str, Any]:
         shown = dict(zip(KINDS[self.kind][1], self.data))

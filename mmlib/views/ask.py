@@ -61,6 +61,35 @@ def faults_reason(before: Snapshot, step: Step) -> str:
     return "0. The walk finds what it needs, or nothing was accessed."
 
 
+def reads(before: Snapshot, step: Step) -> int:
+    """
+    >>> from mmlib import MAP_ANONYMOUS, MAP_PRIVATE, TINY, Machine
+    >>> m = Machine(TINY); a = m.spawn("a")
+    >>> start = a.mmap(0x4000, 0x2000, "rw", MAP_PRIVATE | MAP_ANONYMOUS)
+    >>> a.load(start); a.load(start)
+    b'\\x00'
+    b'\\x00'
+    >>> for step in m.trace[2:]:
+    ...     print(reads_reason(None, step))
+    5. 1 until the walk fails, and 4 after the fault.
+    0. The CPU has the translation in its TLB.
+    """
+    if count(step, "touch"):
+        raise ValueError(f"{step.action} is told as one event, which counts no walks")
+    return count(step, "walk")
+
+
+def reads_reason(before: Snapshot, step: Step) -> str:
+    n, kinds = reads(before, step), [event.kind for event in step.events]
+    if not n:
+        return "0. " + ("The CPU has the translation in its TLB." if "tlb_hit" in kinds
+                        else "Nothing is accessed.")
+    if "fault" not in kinds:
+        return f"{n}. No TLB entry serves, so the CPU walks."
+    first = kinds[:kinds.index("fault")].count("walk")
+    return f"{n}. {first} until the walk fails, and {n - first} after the fault."
+
+
 def pages(before: Snapshot, step: Step) -> int:
     return sum(frame.kind != "zero" for frame in step.after.frames)
 
@@ -85,6 +114,7 @@ QUESTIONS = {
                        tables, tables_reason),
     "pages": Question("How many pages of data will be in memory then?", pages, pages_reason),
     "faults": Question("How many page faults will it take?", grown("faults"), faults_reason),
+    "reads": Question("How many page-table entries will the CPU read?", reads, reads_reason),
     "copies": Question("How many pages will be copied?", grown("copies"),
                        lambda before, step: f"{grown('copies')(before, step)}. " + (" ".join(
                            e.text for e in step.events if e.kind in ("copy", "reuse"))

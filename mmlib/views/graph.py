@@ -29,7 +29,7 @@ TOP = MARGIN + PILL_H + 24              # of the top-level tables
 # How much is drawn.  What has no room is told by the text of the picture.
 CELLS = 3                               # of a table that has more entries than fit
 PROCESSES, FILES = 6, 6                 # lanes
-ROOM = {"task": 6, "file": 1, "table": 8, "frame": 16}  # of one lane, tables of each level
+ROOM = {"task": 6, "file": 1, "table": 8, "frame": 20}  # of one lane, tables of each level
 
 
 @dataclass

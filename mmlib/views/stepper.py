@@ -26,10 +26,10 @@ COUNTERS = ("faults", "copies", "zero_fills", "cache_fills", "flushes", "flush_t
 class Stepper(anywidget.AnyWidget):
     """Step through a machine's trace, or through a part of it such as ``machine.trace[2:]``.
 
-    *ask* asks before a step is shown: step number -> "tables", "pages", "faults", "copies",
-    "outcome", or a `Question`.  *name* is what a screen reader calls it.  *still* is the step (of
-    those shown, from 0) that is seen before the notebook is run; None is the last one before the
-    first question, or the last of all.
+    *ask* asks before a step is shown: step number -> "tables", "pages", "faults", "reads",
+    "copies", "outcome", or a `Question`.  *name* is what a screen reader calls it.  *still* is
+    the step (of those shown, from 0) that is seen before the notebook is run; None is the last
+    one before the first question, or the last of all.
 
     Raises ValueError for an empty trace, and for a question to a step that is not shown.
 
