@@ -71,7 +71,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
                "{name} ({code}) is delivered for {addr:#x}."),
     "oom": ("oom_kill_process", ("victim", "reason"), "The OOM killer ends {victim}: {reason}."),
     "truncate": ("unmap_mapping_range", ("file", "first", "pages"),
-                 "{pages} page(|s) of {file} from page {first} on leave(s|) every mapping "
+                 "{pages} page(|s) of {file} from page {first:d} on leave(s|) every mapping "
                  "and the cache."),
 }
 

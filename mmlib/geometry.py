@@ -30,6 +30,7 @@ P, RW, US, A, D, PS = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
 PROTNONE, GUARD, NX = 1 << 8, 1 << 9, 1 << 63
 PFN_SHIFT = 12
 PFN_MASK = (1 << 52) - (1 << 12)
+ZERO_PFN = 1                        # the frame of the shared zero page
 PRESENT = P | PROTNONE              # what the kernel's pte_present() tests
 TABLE = P | RW | US                 # an interior entry: permission is left to the leaf
 

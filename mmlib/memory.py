@@ -18,10 +18,8 @@ mmlib.memory.OutOfMemory: all 2 frames are in use
 import heapq
 from collections.abc import Callable
 
-from .geometry import TINY, Geometry  # noqa: F401  (TINY: the example above)
+from .geometry import TINY, ZERO_PFN, Geometry  # noqa: F401  (TINY: the example above)
 from .trace import FrameState
-
-ZERO_PFN = 1
 
 
 class OutOfMemory(Exception):

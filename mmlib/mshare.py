@@ -39,6 +39,7 @@ class Region:
 
     vm_flags = VM_SHARED_PT | VM_DONTEXPAND         # of a guest's VMA
     guest_decides = True                            # the guest's protection is asked at a fault
+    owner = None                                    # whose exit ends it: nobody
 
     def __init__(self, machine, inode):
         self.machine, self.inode = machine, inode

@@ -27,6 +27,16 @@ class TLB:
         self.entries.move_to_end((mm, page))
         return entry
 
+    def lacks(self, mm, page: int) -> str:
+        """Why `find` found nothing, in words.
+
+        >>> tlb = TLB(); tlb.insert("mm", 5, RW); tlb.lacks("mm", 5), tlb.lacks("mm", 6)
+        ('a TLB entry without the dirty bit', 'no TLB entry')
+        """
+        entry = self.entries.get((mm, page), 0)
+        return ("no TLB entry" if not entry else "a read-only TLB entry" if not entry & RW
+                else "a TLB entry without the dirty bit")
+
     def insert(self, mm, page: int, entry: int) -> None:
         self.entries[mm, page] = entry
         self.entries.move_to_end((mm, page))

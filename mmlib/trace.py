@@ -127,7 +127,7 @@ class Step:
     @property
     def call(self) -> str:
         """The name of the method that was called: "store"."""
-        return self.action.removeprefix(self.actor + ".").partition("(")[0]
+        return self.action.removeprefix(one_line(self.actor) + ".").partition("(")[0]
 
     @property
     def outcome(self) -> str:
@@ -137,7 +137,7 @@ class Step:
         if self.result is None:
             return ""
         shown = hex(self.result) if type(self.result) is int else str(self.result)
-        return f" -> {shown}"
+        return one_line(f" -> {shown}")
 
 
 class Trace(Sequence):
