@@ -28,6 +28,7 @@ enforces it:
     kinds formats sequences ops loading     what a file with calls may say
     worlds scenario compare replay          running it, here or on a kernel, and comparing
     image export            the machine as bytes, for another MMU to walk
+    linux                   the same calls, made by real processes on this computer's kernel
     views                   pictures and text; the only layer that may import a widget library
     __main__                the command line
 """

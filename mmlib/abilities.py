@@ -31,6 +31,17 @@ def needed() -> dict[str, tuple[bool, str]]:
             "VmPTE": (vm_pte(), "a count of page tables")}
 
 
+def refusal() -> str:
+    """Why this computer's kernel cannot be asked, in one line, or "".
+
+    >>> "\\n" in refusal()
+    False
+    """
+    lacking = [f"{name} is not to be had, which {use} needs"
+               for name, (can, use) in ({} if other_kind() else needed()).items() if not can]
+    return other_kind() or "; ".join(lacking)
+
+
 def memfd() -> bool:
     try:
         os.close(os.memfd_create("mmlib"))
@@ -64,3 +75,16 @@ def frame_numbers() -> bool:
     except OSError:
         return False
     return entry >> 63 == 1 and entry & (1 << 55) - 1 != 0
+
+
+def free_huge_pages() -> int:
+    """How many pages of 2 MiB are left in the kernel's pool; 0 where there is none."""
+    try:
+        return int(Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def map_counts() -> bool:
+    """May /proc/kpagecount be read?"""
+    return os.access("/proc/kpagecount", os.R_OK)

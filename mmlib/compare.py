@@ -3,11 +3,9 @@
 import json
 from typing import NamedTuple
 
+from .formats import TIERS
 from .scenario import joined
 
-# The fields of an answer, by what it takes to know them.
-TIERS = {"semantics": ("result", "code", "value", "data", "addr", "count"), "maps": ("maps",),
-         "minflt": ("minflt",), "tables": ("tables",), "frames": ("frames", "mapcount")}
 # What does not depend on which tables are shared.
 INVISIBLE = ("semantics", "maps", "frames")
 

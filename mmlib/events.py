@@ -122,7 +122,7 @@ class Event(NamedTuple):
 
 
 def agree(template: str, numbers: dict[str, Any]) -> str:
-    """Singular or plural, as the number before it wants; an address is none.
+    """Singular or plural, as the number before it wants; an address is none, nor a name.
 
     >>> agree("{pages} page(|s) (is|are) touched, with {faults} fault(|s).", {"pages": 1})
     '{pages} page is touched, with {faults} faults.'
@@ -131,7 +131,7 @@ def agree(template: str, numbers: dict[str, Any]) -> str:
     """
     out, many = [], True
     for part in re.split(r"(\{\w+\}|\(\w*\|\w*\))", template):
-        if part[:1] == "{":
+        if part[:1] == "{" and not isinstance(numbers.get(part[1:-1]), str):
             many = numbers.get(part[1:-1]) != 1
         elif part[:1] == "(" and "|" in part:
             part = part[1:-1].split("|")[many]

@@ -107,7 +107,10 @@ HUGE = {
 FORMATS = {"mmoracle/1": ORACLE, "mmlib/1": OWN, "mmoracle-hugetlb/1": HUGE}
 NOT_YET = ("ioctl",)                    # ops of mmlib/1 whose machinery does not exist yet
 
-# What an op answers.
+# The fields of an answer, by what it takes to know them.
+TIERS = {"semantics": ("result", "code", "value", "data", "addr", "count"), "maps": ("maps",),
+         "minflt": ("minflt",), "tables": ("tables",), "frames": ("frames", "mapcount")}
+# What each may hold.
 EXPECT = {
     "result": text("ok, an errno name, SIGSEGV or SIGBUS", r"ok|SIGSEGV|SIGBUS|E[A-Z0-9]+"),
     "code": text("a si_code name", r"[A-Z_]+"), "value": BYTE, "data": HEX,

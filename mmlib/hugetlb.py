@@ -38,8 +38,8 @@ class HugePool:
     def reserve(self, into: set[int], pages: set[int]) -> None:
         """Promise *pages* to the holder of *into*; ENOMEM if there are not enough left."""
         if len(pages) > self.free - self.reserved:
-            raise oserror(errno.ENOMEM, f"{len(pages)} huge pages cannot be reserved; "
-                          f"{self.free - self.reserved} of {self.total} are left")
+            raise oserror(errno.ENOMEM, f"huge pages to reserve: {len(pages)}; "
+                          f"left: {self.free - self.reserved} of {self.total}")
         if not any(known is into for known in self.reservations):
             self.reservations.append(into)
         into |= pages

@@ -3,18 +3,23 @@
 Both have the same calls.  Whatever else differs between them, a scenario asks here.
 """
 
+import os
 import platform
 import re
 from contextlib import contextmanager
 
-from .formats import GEOMETRIES
+from . import abilities
+from .abi import MADV_NOSHARE_TABLES, MADV_SHARE_TABLES
+from .formats import GEOMETRIES, TIERS
 from .geometry import PRESENT, X86_64, entry_pfn
-from .kinds import BadInput
+from .kinds import BadInput, at, shown
 from .machine import Machine
 from .memory import ZERO_PFN
 from .sharing import FileTableCache, Private
 
 ARENA = 0x2000_0000_0000                # where address 0 of a scenario lies
+# Advice that no kernel knows.
+OURS = ("noshare_tables", "share_tables", MADV_NOSHARE_TABLES, MADV_SHARE_TABLES)
 
 
 def simulator(sequence: dict, sharing: str | None = None, trace: bool = False) -> Machine:
@@ -30,7 +35,7 @@ def simulator(sequence: dict, sharing: str | None = None, trace: bool = False) -
     policy = {None: None, "private": Private(), "cache": FileTableCache()}[
         sharing or sequence.get("sharing")]
     if "file_gib" in sequence:
-        huge, policy = sum(op["op"] in ("load", "store") for op in sequence["ops"]), None
+        huge, policy = pages_wanted(sequence), None
     return Machine(GEOMETRIES[sequence.get("geometry") or X86_64.name], sharing=policy,
                    huge_pages=huge, cpus=sequence.get("cpus", 1), trace=trace)
 
@@ -41,13 +46,59 @@ def world(sequence: dict, on: str = "sim", sharing: str | None = None):
     world cannot be asked."""
     if on == "sim":
         yield simulator(sequence, sharing)
-    else:
-        raise BadInput("--on linux is not yet known")
+        return
+    check_linux(sequence)
+    from .linux import Linux, Lost      # only here: not every system has what it needs
+    try:
+        with Linux() as linux:
+            yield linux
+    except (Lost, OSError) as why:      # the OSError of an op is its answer: this is none
+        raise BadInput(f"expected a process that answers; {why}") from None
 
 
-def cannot(world) -> dict[str, str]:
-    """The tiers that *world* has no answer to, and why."""
+def check_linux(sequence: dict) -> None:
+    """Raise BadInput if *sequence* asks for what no Linux can do, or this one not."""
+    if why := abilities.refusal():
+        raise BadInput(f"--on linux: expected a kernel that can be asked: {why}")
+    if sequence.get("geometry", X86_64.name) != X86_64.name:
+        raise BadInput(f"expected X86_64 with --on linux, not {sequence['geometry']}",
+                       'field "geometry"')
+    if "sharing" in sequence:
+        raise BadInput(f"expected none with --on linux, which shares tables as it does, not "
+                       f"{shown(sequence['sharing'])}", 'field "sharing"')
+    if sequence.get("cpus", 1) > (os.cpu_count() or 1):
+        raise BadInput(f"expected at most {os.cpu_count()} with --on linux, the CPUs of this "
+                       f"computer, not {sequence['cpus']}", 'field "cpus"')
+    for number, op in enumerate(sequence["ops"]):
+        with at(f"op {number}"):
+            if op["op"] == "shrink" or op.get("advice") in OURS:
+                what = op["advice"] if "advice" in op else op["op"]
+                raise BadInput(f"expected what Linux can do with --on linux, not {shown(what)}")
+
+
+def cannot(sequence: dict, on: str) -> dict[str, str]:
+    """The tiers of *sequence* that a world has no answer to, and why."""
+    if on == "sim" or abilities.refusal():
+        return {}
+    if "file_gib" in sequence:
+        asked, free = pages_wanted(sequence), abilities.free_huge_pages()
+        if free < asked:
+            return dict.fromkeys(TIERS, f"up to {asked} huge pages are asked for, and the pool of "
+                                        f"this kernel has {free}")
+    if not abilities.frame_numbers() or "file_gib" in sequence and not abilities.map_counts():
+        return {"frames": "this kernel hides the numbers of frames; only root is told them"}
     return {}
+
+
+def pages_wanted(sequence: dict) -> int:
+    """Huge pages that a sequence on a hugetlb file could touch."""
+    return sum(op["op"] in ("load", "store") for op in sequence["ops"])
+
+
+def lacking() -> list[str]:
+    """What the simulator does and the kernel of this computer does not, as far as probes tell."""
+    from .linux import probe
+    return probe.lacking()
 
 
 def recorded_on() -> dict[str, str]:
@@ -63,15 +114,19 @@ def arena(world) -> int:
 
 def present(world, task) -> list[tuple[int, int]]:
     """(address, frame) of every present page of *task*, upwards; a PROT_NONE page is present."""
+    if not isinstance(world, Machine):
+        return task.present()
     leaves = world.tables.leaves(task.mm.pgd, 0, world.geometry.task_size)
     return [(addr, entry_pfn(entry)) for addr, _, _, entry in leaves if entry & PRESENT]
 
 
 def zero_frame(world) -> int:
     """The frame of the shared zero page."""
-    return ZERO_PFN
+    return ZERO_PFN if isinstance(world, Machine) else world.zero_frame
 
 
 def mapcount(world, frame: int) -> int:
     """How many entries map the page in *frame*."""
+    if not isinstance(world, Machine):
+        return world.mapcount(frame)
     return world.memory.folio(frame).mapcount

@@ -129,7 +129,7 @@ def pagemap(now: Snapshot, mm: str, start: int, end: int) -> Rows:
 
 # a step in words -------------------------------------------------------------------------------
 # What a reader wants to know first, if it happened.
-FIRST = ("oom", "copy", "reuse", "make_writable", "anon", "zero_page", "cache_fill", "cache_hit",
+FIRST = ("oom", "copy", "anon", "reuse", "make_writable", "zero_page", "cache_fill", "cache_hit",
          "touch", "dup_mm", "copy_range", "skip_range", "vma", "vma_moved", "vma_gone", "protect",
          "zap", "move_entries", "truncate", "unshare", "share", "populate", "spurious")
 AT_MOST = 3                             # sentences of one kind
@@ -171,6 +171,7 @@ OTHER = {"spawn": "A process with an empty address space: a top-level table, and
          "memfd": "A file of tmpfs. No page of it is in memory yet.",
          "open": "The file is open. No page of it has been asked for.",
          "clone": "A thread: a second task in the same address space.",
+         "pwrite": "The page cache has the bytes; no mapping changes.",
          "exit": "The task is gone.", "run_on": "It runs on another CPU now."}
 
 

@@ -1,0 +1,169 @@
+"""Bare processes: started, asked, forked and ended."""
+
+import errno
+import os
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from . import code
+from .code import DATA, DATA_BYTES, PAYLOAD
+from .line import SYS, Line, Lost
+
+# What a fresh Python does before it is bare: once it has called entry, it is Python no longer.
+# No rseq and no shadow stack: the kernel would write to memory that is about to go.
+TUNABLES = "glibc.pthread.rseq=0:glibc.cpu.x86_shstk=off"
+BOOT = """
+import ctypes, os, signal, sys
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_int] * 3 + [ctypes.c_long]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+sock, code, data, bytes_, text, head = [int(word, 16) for word in sys.argv[1:]]
+def check(done, what):
+    if not done:
+        sys.exit(what + ": " + os.strerror(ctypes.get_errno()))
+def place(addr, length):                # MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE
+    check(libc.mmap(addr, length, 3, 0x100022, -1, 0) == addr, "no memory to be had")
+place(data, bytes_)
+place(code, 4096)
+machine = bytes.fromhex("%x" % text)
+ctypes.memmove(code, machine, len(machine))
+check(libc.mprotect(code, 4096, 5) == 0, "executable memory is forbidden")
+ctypes.c_uint64.from_address(data + 0x60).value = head
+libc.prctl(41, 1, 0, 0, 0)              # PR_SET_THP_DISABLE; children inherit it
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)   # the dead need nobody who waits for them
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(code)(data, sock)
+"""
+
+
+def command(fd: int) -> list[str]:
+    """How a bare process is made of a Python that has the socket *fd*."""
+    numbers = (fd, code.CODE, DATA, DATA_BYTES, int.from_bytes(code.ASSEMBLED, "big"), PAYLOAD)
+    return [sys.executable, "-I", "-S", "-c", BOOT, *(f"{number:x}" for number in numbers)]
+
+
+class Process:
+    """A bare process: *pid*, its threads' *lines*, and a handle by which it can be killed."""
+
+    def __init__(self, pid: int, line: Line, popen: subprocess.Popen | None = None):
+        self.pid, self.lines, self.popen = pid, [line], popen
+        try:
+            self.handle = os.pidfd_open(pid)
+        except OSError as why:
+            line.socket.close()         # it ends by itself
+            raise Lost(f"no handle of process {pid}: {why.strerror}") from None
+
+    @classmethod
+    def start(cls, timeout: float) -> "Process":
+        line = Line(timeout)
+        with line.end:
+            popen = subprocess.Popen(
+                command(line.far), pass_fds=[line.far], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                env=os.environ | {"GLIBC_TUNABLES": TUNABLES})
+        process = cls(popen.pid, line, popen)
+        process.become_bare()
+        return process
+
+    def become_bare(self) -> None:
+        """Wait until Python has made way, and take away what it has left; raises OSError."""
+        line = self.lines[0]
+        try:
+            if number := line.receive().result:     # only of an execve that failed
+                raise OSError(-number, os.strerror(-number))
+        except Lost:
+            self.kill()
+            told = self.popen.stderr.read().decode(errors="replace").strip().splitlines() \
+                if self.popen else []
+            raise OSError(errno.EPERM, "no process can be made that asks this kernel: "
+                          + (told or ["no reason was told"])[-1]) from None
+        line.listen()
+        for row in Path(f"/proc/{self.pid}/maps").read_text().splitlines():
+            start, end = (int(word, 16) for word in row.split()[0].split("-"))
+            if not DATA <= start < code.END and start < 1 << 47:
+                line.call("munmap", start, end - start)
+
+    def fork(self, line: Line, timeout: float) -> "Process":
+        """fork(2) by the thread at *line*; the child has that thread alone."""
+        made = Line(timeout, line.data)
+        with made.end:
+            made.far = line.take(made.end.fileno())
+        reply = line.ask(code.FORK, SYS["fork"], child=(made.far, made.data))
+        line.call("close", made.far)
+        if reply.result < 0:
+            raise OSError(-reply.result, os.strerror(-reply.result))
+        child = Process(reply.result, made)
+        made.receive()
+        for other in self.lines:
+            made.call("close", other.far)
+        return child
+
+    def clone(self, line: Line, timeout: float) -> tuple[int, Line]:
+        """clone(2) of a thread: its number, and the line to it."""
+        taken = {other.data for other in self.lines}
+        free = [DATA + n * DATA_BYTES for n in range(code.THREADS)]
+        data = next((at for at in free if at not in taken), None)
+        if data is None:
+            raise OSError(errno.EAGAIN, f"EAGAIN: at most {code.THREADS} threads here")
+        line.call("mmap", data, DATA_BYTES, 3, 0x32, -1, 0)     # PRIVATE | ANONYMOUS | FIXED
+        made = Line(timeout, data)
+        with made.end:
+            made.far = line.take(made.end.fileno())
+        head = code.HEAD.pack(*[0] * 12, PAYLOAD)               # to be its first answer
+        line.ask(code.COPY, 0, data, line.payload, len(head), payload=head)
+        flags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000   # VM FS FILES SIGHAND THREAD SEM
+        reply = line.ask(code.FORK, SYS["clone"], flags, 0, 0, 0, 0, child=(made.far, data))
+        if reply.result < 0:
+            raise OSError(-reply.result, os.strerror(-reply.result))
+        made.receive()
+        self.lines.append(made)
+        made.listen()
+        return reply.result, made
+
+    def exec(self, line: Line, path: int, argv: int, envp: int, payload: bytes) -> None:
+        """execve(2) by the thread at *line*, which is the only one then."""
+        line.send(code.CALL, SYS["execve"], path, argv, envp, payload=payload)
+        self.lines, line.data = [line], DATA
+        self.become_bare()
+
+    def leave(self, line: Line, timeout: float) -> None:
+        """The thread at *line* ends; with the last one the process, which is waited for."""
+        self.lines.remove(line)
+        line.socket.close()
+        if not self.lines:
+            if not self.ended(timeout):
+                self.kill()
+            self.wait()
+
+    def ended(self, timeout: float) -> bool:
+        """Wait for the end."""
+        poll = select.poll()
+        poll.register(self.handle, select.POLLIN)
+        return bool(poll.poll(timeout * 1000))
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        if self.handle >= 0:
+            try:
+                signal.pidfd_send_signal(self.handle, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            self.ended(5)
+        for line in self.lines:
+            line.socket.close()
+        self.lines = []
+
+    def wait(self) -> None:
+        if self.popen:
+            self.popen.wait()
+            self.popen.stderr.close()
+            self.popen = None
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
