@@ -2,7 +2,7 @@
 
 from .fault import page_fault
 from .geometry import P, entry_pfn
-from .memory import OutOfMemory
+from .memory import ZERO_PFN, Folio, OutOfMemory
 from .procfs import into
 from .signals import Killed, Segfault
 from .tables import writable
@@ -61,7 +61,7 @@ def load(machine, task, addr: int, n: int) -> bytes:
     while n:
         take = min(n, size - addr % size)
         entry = access(machine, task, addr, False)
-        folio = machine.memory.folio(entry_pfn(entry))
+        folio = page(machine, entry)
         out.append(machine.memory.read(folio, into(machine, entry, addr), take))
         addr, n = addr + take, n - take
     return b"".join(out)
@@ -73,9 +73,18 @@ def store(machine, task, addr: int, data: bytes) -> None:
     while data:
         part = data[:size - addr % size]
         entry = access(machine, task, addr, True)
-        folio = machine.memory.folio(entry_pfn(entry))
+        folio = page(machine, entry)
         machine.memory.write(folio, into(machine, entry, addr), part)
         addr, data = addr + len(part), data[len(part):]
+
+
+def page(machine, entry: int) -> Folio:
+    """The page that *entry* leads to.
+
+    A stale translation (Machine.flush_sharers off) may lead to a frame that is free or a page
+    table by now: zeros are read there, and a store is lost."""
+    pfn, memory = entry_pfn(entry), machine.memory
+    return memory.folio(pfn) if pfn == ZERO_PFN or pfn in memory.folios else Folio(pfn, 0, None, -1)
 
 
 def touch(machine, task, addr: int, end: int, write: bool) -> None:

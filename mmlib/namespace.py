@@ -11,7 +11,7 @@ from .files import Filesystem, Inode, Mapping, oserror
 from .hugetlb import HugeInode, Hugetlbfs
 from .msharefs import Msharefs, Msharefs2025
 from .openfile import File
-from .unmap import truncate_pages
+from .unmap import do_truncate
 from .unshare import drop_cached_tables
 
 FSTYPES = {kind.fstype: {None: kind} for kind in (Filesystem, Ext4, Hugetlbfs)}
@@ -77,8 +77,7 @@ def open_file(machine, path: str, flags: int) -> File:
     kind = inode.file_type or File
     file = opened(machine, kind(machine, inode, flags, fs.full(rel)))
     if flags & O_TRUNC:
-        inode.mapping.size = 0
-        truncate_pages(machine, inode.mapping, 0, None, even_cows=True)
+        do_truncate(machine, inode, 0)
     return file
 
 

@@ -8,7 +8,7 @@ from .hugetlb import NoHugePage
 from .memory import OutOfMemory
 from .record import Ref, call
 from .rmap import write_back
-from .unmap import punch_hole, truncate_pages
+from .unmap import do_truncate, punch_hole
 
 OFFSET_LIMIT = 1 << 63                  # the first that is no loff_t (MAX_LFS_FILESIZE)
 
@@ -55,14 +55,9 @@ class File:
         number("length", length)
         check_offset("length", length)
         check_writable(self, errno.EINVAL)
-        mapping, size = self.inode.mapping, self.machine.geometry.page_size
         if self.inode.huge:
             self._whole_pages("length", length)
-            self.inode.promised -= {i for i in self.inode.promised if i * size >= length}
-        old, mapping.size = mapping.size, length
-        if length < old:
-            mapping.zero(length, -(-length // size) * size)
-            truncate_pages(self.machine, mapping, -(-length // size), None, even_cows=True)
+        do_truncate(self.machine, self.inode, length)
 
     @call
     def fallocate(self, mode: int, offset: int, length: int) -> None:

@@ -38,6 +38,9 @@ class Private:
 
     keep_unused = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def may_share(self, vma: VMA, base: int, level: int) -> bool:
         return False
 
@@ -80,9 +83,9 @@ class FileTableCache(HugetlbPmdSharing):
 
     def __init__(self, levels: tuple[str, ...] = ("pte", "pmd"), *, min_file_size: int = 0,
                  keep_unused: bool = True):
-        if not levels or any(name not in LEVELS for name in levels):
+        if not isinstance(levels, (tuple, list)) or not levels or not set(levels) <= set(LEVELS):
             raise ValueError(f"levels are of 'pte' and 'pmd', not {levels!r}")
-        if not isinstance(min_file_size, int) or min_file_size < 0:
+        if type(min_file_size) is not int or min_file_size < 0:
             raise ValueError(f"min_file_size is a number of bytes, not {min_file_size!r}")
         self.levels, self.min_file_size = tuple(levels), min_file_size
         self.keep_unused = bool(keep_unused)

@@ -12,6 +12,10 @@ class Segfault(Exception):
         self.task, self.addr, self.access = task, addr, access
         self.code, self.reason = code, reason
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the program failed, not mmlib, so no line of mmlib is shown."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 
 class BusError(Segfault):

@@ -114,6 +114,18 @@ def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cow
             zap_page_range(machine, vma.mm, start, end, keep)
 
 
+def do_truncate(machine, inode, length: int) -> None:
+    """The file ends at *length* now; beyond it no page, no private copy and no reservation stays
+    (simple_setattr, hugetlb_vmtruncate)."""
+    mapping, size = inode.mapping, machine.geometry.page_size
+    if inode.huge:
+        inode.promised -= {index for index in inode.promised if index * size >= length}
+    old, mapping.size = mapping.size, length
+    if length <= old:                   # also to the same size: zeros behind the end
+        mapping.zero(length, -(-length // size) * size)
+        truncate_pages(machine, mapping, -(-length // size), None, even_cows=True)
+
+
 def punch_hole(machine, mapping, start: int, end: int) -> None:
     """Whole pages within bytes [start, end) of a file leave; the rest of the range is zeroed
     (shmem_fallocate, hugetlbfs_punch_hole)."""

@@ -38,6 +38,7 @@ from mmlib import (
     TINY,
     X86_64,
     BusError,
+    FileTableCache,
     Segfault,
 )
 from mmlib.geometry import A, D
@@ -267,6 +268,18 @@ def test_a_flag_cuts_and_its_opposite_merges(on, off):
     advise(task, 2, 2, on)
     advise(task, 0, 6, off)
     assert picture(task.mm) == "Wwwwww"
+
+
+def test_what_is_so_already_costs_nothing():
+    """No table that others share is given up for it."""
+    world = machine(sharing=FileTableCache())
+    task = world.spawn()
+    task.mmap(page(0), 64 * 1024, "rw", MAP_SHARED | MAP_FIXED, world.memfd("f", 64 * 1024))
+    task.touch(page(0), 64 * 1024, write=True)
+    advise(task, 1, 1, MADV_NORMAL)
+    assert task.rss == 64 * 1024
+    advise(task, 1, 1, MADV_RANDOM)
+    assert task.rss < 64 * 1024
 
 
 @pytest.mark.parametrize("first, second", [(MADV_RANDOM, MADV_SEQUENTIAL),

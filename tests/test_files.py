@@ -185,6 +185,16 @@ def test_a_store_behind_the_end_survives_growth(task, world):
     assert file.pread(1, 9) == b"\5"
 
 
+def test_unless_the_file_is_cut_there_first(task, world):
+    """Even to the size that it has (shmem_truncate_range zeroes the rest of the page)."""
+    file = world.memfd("f", 1)
+    task.mmap(page(0), PAGE, "rw", SHARED, file)
+    task.store(page(0) + 9, 5)
+    file.truncate(1)
+    file.truncate(PAGE)
+    assert file.pread(1, 9) == b"\0"
+
+
 @pytest.mark.parametrize("length", [-1, TOO_FAR])
 def test_truncate_refuses_what_is_no_length(file, length):
     """do_sys_ftruncate: a length is not negative."""

@@ -18,6 +18,7 @@ from documents import DATA, PAGE, RECORDINGS, document, mmap, op, replay, write
 import mmlib
 from mmlib import (
     MADV_DONTNEED,
+    MADV_POPULATE_READ,
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_PRIVATE,
@@ -385,6 +386,15 @@ def test_signals_take_no_fault_of_ours(world):
         with pytest.raises(Segfault):
             child.store(AT + PAGE, 1)
     assert child.minor_faults == 0
+
+
+def test_a_call_that_fails_counts_its_faults_too(world):
+    """MADV_POPULATE_READ up to a hole: ENOMEM, and one fault for the page before."""
+    task = world.spawn()
+    task.mmap(AT, PAGE, "rw", ANON | MAP_FIXED)
+    with pytest.raises(OSError, match="ENOMEM"):
+        task.madvise(AT, 2 * PAGE, MADV_POPULATE_READ)
+    assert task.minor_faults == 1
 
 
 # what goes wrong -------------------------------------------------------------------------------

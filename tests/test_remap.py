@@ -55,7 +55,7 @@ def frames(task, first, pages) -> list[int]:
 
 # without moving --------------------------------------------------------------------------------
 @pytest.mark.parametrize("before, first, pages, new_pages, after", [
-    ("Wwww", 0, 4, 4, "Wwww"), ("Wwww", 0, 4, 2, "Ww"), ("Wwww", 1, 2, 1, "Ww.W"),
+    ("Wwww", 0, 4, 4, "Wwww"), ("WwwwRr", 1, 2, 2, "WwwwRr"), ("Wwww", 0, 4, 2, "Ww"), ("Wwww", 1, 2, 1, "Ww.W"),
     ("Wwww..", 0, 4, 6, "Wwwwww"), ("Wwww..", 2, 2, 3, "Wwwww"), ("Ww.Ww", 0, 2, 3, "Wwwww"),
     ("Ww.Rr", 0, 2, 3, "WwwRr"), ("Ss.Ss", 0, 2, 3, "Sssss"), ("Ss.Ff", 0, 2, 3, "SssFf"),
     ("WwRrWw", 0, 6, 1, "W"),           # what a shrink unmaps may belong to others
@@ -103,6 +103,11 @@ def test_no_room_at_the_end_of_the_address_space():
     task.mmap(TOP - PAGE, PAGE, "rw", ANON | MAP_FIXED)
     assert refused(task.mremap, TOP - PAGE, PAGE, 2 * PAGE) == "ENOMEM"
     assert task.mremap(TOP - PAGE, PAGE, 2 * PAGE, MREMAP_MAYMOVE) == TOP - 3 * PAGE
+
+
+def test_the_whole_address_space_is_no_silly_length():
+    """It is only too much: ENOMEM, where one page more would be EINVAL."""
+    assert refused(mapped("W").mremap, page(0), PAGE, TOP, MREMAP_MAYMOVE) == "ENOMEM"
 
 
 def test_a_part_grows_by_moving():

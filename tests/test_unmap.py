@@ -2,7 +2,7 @@
 import pytest
 from layout import ANON, PAGE, file_of, machine, mapped, page, picture, present, refused
 
-from mmlib import LA57, MAP_FIXED, MAP_SHARED, TINY, X86_64, Segfault
+from mmlib import LA57, MAP_FIXED, MAP_HUGETLB, MAP_SHARED, TINY, X86_64, Segfault
 from mmlib.unmap import truncate_pages, unmap_mapping_range
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -49,6 +49,20 @@ def test_munmap_refuses(addr, length):
     task = mapped("Ww")
     assert refused(task.munmap, addr, length) == "EINVAL"
     assert picture(task.mm) == "Ww"
+
+
+def test_a_huge_page_is_not_cut():
+    """EINVAL before anything else is cut, or is gone (hugetlb_vm_op_split)."""
+    task = machine(huge_pages=2).spawn()
+    task.mmap(page(0), 4 * PAGE, "rw", ANON | MAP_FIXED)
+    task.mmap(page(4), 2 * TINY.huge_size, "rw", ANON | MAP_HUGETLB | MAP_FIXED)
+    rows = task.maps()
+    for first, pages in ((2, 3), (0, 6), (5, 3), (6, 9)):
+        assert refused(task.munmap, page(first), pages * PAGE) == "EINVAL"
+        assert task.maps() == rows
+    task.munmap(page(2), 6 * PAGE)
+    assert [(row.start, row.end) for row in task.maps()] == [(page(0), page(2)),
+                                                             (page(8), page(12))]
 
 
 def test_an_access_to_what_was_unmapped():

@@ -214,8 +214,8 @@ def test_neighbours_that_faulted_apart_do_not_merge():
     assert picture(task.mm) == "WwW"
 
 
-def test_neighbours_that_could_merge_share_an_anon_vma():
-    """find_mergeable_anon_vma ignores the protection, so that equal protection merges later."""
+def test_written_memory_merges_with_unwritten():
+    """One anon_vma is enough: the other has none yet, and takes it over."""
     task = mapped("WR")
     task.store(page(0), b"a")
     task.mprotect(page(1), PAGE, "rw")
@@ -226,6 +226,34 @@ def test_neighbours_that_could_merge_share_an_anon_vma():
     task.mprotect(page(0), PAGE, "rw")
     task.store(page(0), b"a")
     assert picture(task.mm) == "Ww"
+
+
+def test_protections_that_differ_share_an_anon_vma():
+    """Both are written to before they are alike (find_mergeable_anon_vma)."""
+    task = mapped("W")
+    task.mmap(page(1), PAGE, "rwx", ANON | MAP_FIXED)
+    task.store(page(0), b"a"), task.store(page(1), b"b")
+    task.mprotect(page(1), PAGE, "rw")
+    assert picture(task.mm) == "Ww"
+
+
+def test_an_anon_vma_is_kept():
+    """A second page of the VMA brings no other (anon_vma_prepare)."""
+    task = mapped("Wwwww")
+    task.store(page(0), b"a")
+    task.munmap(page(2), PAGE)
+    task.store(page(1), b"b")
+    task.mmap(page(2), PAGE, "rw", ANON | MAP_FIXED)
+    assert picture(task.mm) == "Wwwww"
+
+
+@pytest.mark.parametrize("first, second", [(0, 2), (2, 0)])
+def test_made_alike_between_two_that_faulted_apart(first, second):
+    """It goes to the lower one: the two have an anon_vma each."""
+    task = mapped("WRW")
+    task.store(page(first), b"a"), task.store(page(second), b"b")
+    task.mprotect(page(1), PAGE, "rw")
+    assert picture(task.mm) == "WwW"
 
 
 def test_a_refilled_hole_merges():

@@ -7,7 +7,7 @@ from ..files import oserror
 from ..signals import BusError, Segfault
 from .code import DATA, END
 from .files import File
-from .line import Line, Lost, Reply
+from .line import Line, Lost, Reply, checked
 from .process import Process
 
 CODES = {(11, 1): "SEGV_MAPERR", (11, 2): "SEGV_ACCERR", (11, 4): "SEGV_PKUERR",
@@ -71,8 +71,9 @@ class Asking:
                 if not file.holders:
                     file.release()
 
-    def call(self, name: str, *args: int, **more) -> int:
-        return self.ask(self.line.call, name, *args, **more).result
+    def call(self, name: str, *args: int, **more) -> Reply:
+        """A system call; raises OSError, and counts faults of one that failed too."""
+        return checked(name, self.ask(self.line.attempt, name, *args, **more))
 
     def access(self, kind: int, *args: int, access: str, **more) -> Reply:
         """A load or store; raises Segfault or BusError."""

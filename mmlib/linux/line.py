@@ -28,6 +28,14 @@ class Reply(NamedTuple):
     payload: bytes
 
 
+def checked(name: str, reply: Reply) -> Reply:
+    """*reply* if the system call *name* was carried out; OSError if not."""
+    if reply.result < 0:
+        number = -reply.result
+        raise OSError(number, f"{errno.errorcode.get(number, '')}: {name}: {os.strerror(number)}")
+    return reply
+
+
 class Line:
     """One thread of a bare process, at the other end of a socket."""
 
@@ -75,14 +83,13 @@ class Line:
             raise Lost("the process is gone") from None
         return self.receive()
 
+    def attempt(self, name: str, *args: int, **more) -> Reply:
+        """A system call, whatever it answers."""
+        return self.ask(code.CALL, SYS[name], *args, **more)
+
     def call(self, name: str, *args: int, **more) -> Reply:
-        """A system call; raises OSError."""
-        reply = self.ask(code.CALL, SYS[name], *args, **more)
-        if reply.result < 0:
-            number = -reply.result
-            raise OSError(number, f"{errno.errorcode.get(number, '')}: {name}: "
-                          f"{os.strerror(number)}")
-        return reply
+        """A system call that raises OSError where it fails."""
+        return checked(name, self.attempt(name, *args, **more))
 
     def take(self, fd: int) -> int:
         """Give the process a file that is open here; its number there."""
@@ -91,9 +98,7 @@ class Line:
             "<QQQ", at + 0x50, 1, 0)
         self.send(code.CALL, SYS["recvmsg"], self.far, at, 0, payload=asked, back=0x80)
         socket.send_fds(self.socket, [b"f"], [fd])
-        reply = self.receive()
-        if reply.result < 0:
-            raise OSError(-reply.result, os.strerror(-reply.result))
+        reply = checked("recvmsg", self.receive())
         return struct.unpack_from("<i", reply.payload, 0x60 + 16)[0]
 
     def listen(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import code
 from .code import DATA, DATA_BYTES, PAYLOAD
-from .line import SYS, Line, Lost
+from .line import SYS, Line, Lost, checked
 
 # What a fresh Python does before it is bare: once it has called entry, it is Python no longer.
 # No rseq and no shadow stack: the kernel would write to memory that is about to go.
@@ -75,8 +75,7 @@ class Process:
         """Wait until Python has made way, and take away what it has left; raises OSError."""
         line = self.lines[0]
         try:
-            if number := line.receive().result:     # only of an execve that failed
-                raise OSError(-number, os.strerror(-number))
+            checked("execve", line.receive())
         except Lost:
             self.kill()
             told = self.popen.stderr.read().decode(errors="replace").strip().splitlines() \
@@ -96,8 +95,7 @@ class Process:
             made.far = line.take(made.end.fileno())
         reply = line.ask(code.FORK, SYS["fork"], child=(made.far, made.data))
         line.call("close", made.far)
-        if reply.result < 0:
-            raise OSError(-reply.result, os.strerror(-reply.result))
+        checked("fork", reply)
         child = Process(reply.result, made)
         made.receive()
         for other in self.lines:
@@ -118,9 +116,8 @@ class Process:
         head = code.HEAD.pack(*[0] * 12, PAYLOAD)               # to be its first answer
         line.ask(code.COPY, 0, data, line.payload, len(head), payload=head)
         flags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000   # VM FS FILES SIGHAND THREAD SEM
-        reply = line.ask(code.FORK, SYS["clone"], flags, 0, 0, 0, 0, child=(made.far, data))
-        if reply.result < 0:
-            raise OSError(-reply.result, os.strerror(-reply.result))
+        reply = checked("clone", line.ask(code.FORK, SYS["clone"], flags, 0, 0, 0, 0,
+                                          child=(made.far, data)))
         made.receive()
         self.lines.append(made)
         made.listen()

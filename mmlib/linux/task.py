@@ -36,16 +36,16 @@ class Task(Asking):
         if flags & MAP_FIXED:
             self.spare(at, length)
         if file is None or flags & MAP_ANONYMOUS:
-            return self.call("mmap", at, length, prot_bits(prot), flags, -1, offset)
+            return self.call("mmap", at, length, prot_bits(prot), flags, -1, offset).result
         if not isinstance(file, File):
             raise TypeError(f"file is a File of this world, not {file!r}")
         file.check()
         fd = self.ask(self.line.take, file.fd)
         try:
-            return self.call("mmap", at, length, prot_bits(prot), flags, fd, offset)
+            return self.call("mmap", at, length, prot_bits(prot), flags, fd, offset).result
         finally:
             if self.alive:
-                self.ask(self.line.call, "close", fd)
+                self.call("close", fd)
 
     def munmap(self, addr: int, length: int) -> None:
         self._range("munmap", addr, length)
@@ -60,7 +60,7 @@ class Task(Asking):
             positive(name, value)
         self.spare(old, old_len)
         self.spare(new or 0, new_len)
-        return self.call("mremap", old, old_len, new_len, flags, new or 0)
+        return self.call("mremap", old, old_len, new_len, flags, new or 0).result
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
         self._range("madvise", addr, length, openfile.number("advice", advice))
@@ -84,7 +84,7 @@ class Task(Asking):
         while addr < end or not out and not length:
             piece = min(end - addr, VECTOR * PAGE)
             pages = -(-piece // PAGE)
-            reply = self.ask(self.line.call, "mincore", addr, piece, self.line.payload, back=pages)
+            reply = self.call("mincore", addr, piece, self.line.payload, back=pages)
             out += bytes(byte & 1 for byte in reply.payload[:pages])
             addr += VECTOR * PAGE
         return out

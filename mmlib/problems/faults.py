@@ -24,12 +24,13 @@ def load_then_store() -> int:
 
 
 def read_a_cached_file() -> int:
-    """Faults of reading 64 cached pages, one after the other, with Linux's fault-around."""
+    """Faults of reading 64 cached pages one after the other, twice, with Linux's fault-around."""
     machine = Machine(X86_64, trace=False)
     task, file = machine.spawn(), machine.memfd("f", 64 * 4096)
     file.pwrite(b"x" * 64 * 4096, 0)
     task.mmap(0x40000000, 64 * 4096, "r", MAP_SHARED, file)
-    task.touch(0x40000000, 64 * 4096)
+    for _ in range(2):
+        task.touch(0x40000000, 64 * 4096)
     return task.minor_faults
 
 
@@ -86,8 +87,11 @@ EXERCISES = {
                  0: "Who fills the entry, if nobody faults?"},
         "Look at what the entry allows after the load."),
     "02.3": Exercise(
-        read_a_cached_file, "One fault maps a window of 16 pages.",
+        read_a_cached_file, "One fault maps a window of 16 pages, and the second round finds all of "
+        "them mapped.",
         lambda: {64: "That is without fault-around, as in TINY.",
+                 128: "Does a load of a page that is mapped already fault?",
+                 2 * read_a_cached_file(): "What does the second round find in the page table?",
                  1: "The window is 16 pages, not the whole mapping."},
         "How many pages does one fault map, when they are in the page cache already?"),
     "02.4": check_outcome,

@@ -2,12 +2,14 @@
 
 import random
 
-from ..geometry import TINY, X86_64, P, entry_pfn
+from ..abi import MAP_HUGETLB
+from ..geometry import PS, TINY, X86_64, P, entry_pfn
 from ..machine import Machine
 from .exercise import ANON, Exercise, Verdict
 
 ADDRESS = 0x7F12_3456_7ABC              # of exercise 1
 INDICES, OFFSET = (1, 2, 3, 0), 0x10    # of exercise 2
+HUGE = 0x80000                          # where exercise 4 has a huge page
 
 
 def address_of(indices: tuple[int, ...], offset: int) -> int:
@@ -30,33 +32,39 @@ def entries_read() -> int:
 
 
 def check_walk(answer) -> Verdict:
-    """Run the reader's walk over a machine with holes, and compare with the MMU's."""
+    """Run the reader's walk over a machine with holes and a huge page, and compare with the
+    MMU's."""
     if not callable(answer):
         return Verdict(False, "Give the function itself: check('01.4', my_walk).")
-    machine, rng = Machine(TINY, trace=False), random.Random(1)
+    machine, rng = Machine(TINY, huge_pages=1, trace=False), random.Random(1)
     task = machine.spawn()
     for start in (0x4000, 0x30000, 0xC0000):
         task.mmap(start, 0x4000, "rw", ANON)
         task.touch(start + 0x1000, 0x2000, write=True)
-    tables = machine.tables.by_pfn
+    task.mmap(HUGE, TINY.huge_size, "rw", ANON | MAP_HUGETLB)
+    task.store(HUGE, b"x")
 
     def read(pfn: int, index: int) -> int:
-        return machine.tables.get(tables[pfn], index)
+        return machine.tables.get(machine.tables.by_pfn[pfn], index)
 
-    for addr in [0x5008, 0x4000, 0x31FFF, 0xC2000] + [rng.randrange(TINY.task_size)
-                                                      for _ in range(200)]:
-        entry = machine.tables.walk(task.mm.pgd, addr)[-1][2]
-        right = (entry_pfn(entry) << 12) + addr % 4096 if entry & P else None
+    for addr in [0x5008, 0x4000, 0x31FFF, 0xC2000, HUGE, HUGE + 0x2345] + [
+            rng.randrange(TINY.task_size) for _ in range(200)]:
+        table, _, entry = machine.tables.walk(task.mm.pgd, addr)[-1]
+        right = (entry_pfn(entry) << 12) + addr % TINY.entry_span(table.level) \
+            if entry & P else None
+        why = ("Nothing is mapped there: one of the entries is empty." if right is None else
+               "A huge page is mapped there: an entry above the PTE table has the PS bit."
+               if entry & PS else
+               "A page is mapped there; is the offset in the page added?")
         try:
             got = answer(read, task.mm.pgd.pfn, addr)
         except Exception as failed:
             return Verdict(False, f"For {addr:#x} your function ended with "
-                           f"{type(failed).__name__}: {failed}. What does it do at an empty entry?")
+                           f"{type(failed).__name__}: {failed}. {why}")
         if got != right:
-            return Verdict(False, f"For {addr:#x} your function returned {got!r}. " + (
-                "Nothing is mapped there." if right is None else
-                "Something is mapped there; is the offset in the page added?"))
-    return Verdict(True, "Your walk agrees with the MMU at every address that was tried.")
+            return Verdict(False, f"For {addr:#x} your function returned {got!r}. {why}")
+    return Verdict(True, "Your walk agrees with the MMU at every address that was tried, in holes "
+                   "and in a huge page too.")
 
 
 def check_one_bit(answer) -> Verdict:

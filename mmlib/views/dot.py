@@ -75,8 +75,8 @@ def ascii_only(text: str) -> str:
 
 
 def html(text: str) -> str:
-    """Text within an HTML-like label."""
-    return escape(ascii_only(text))
+    """Text within an HTML-like label, where a backslash before some letters means something."""
+    return escape(ascii_only(text).replace("\\", "\\\\"))
 
 
 def pin(graph: Graph, node: Node) -> str:
@@ -153,17 +153,20 @@ def arrow(graph: Graph, name: str, shown: State) -> str:
 
 
 def render(source: str) -> bytes | None:
-    """A PNG of pinned DOT, or None where there is no Graphviz."""
+    """A PNG of pinned DOT, or None where there is no Graphviz, or none that draws."""
     path = find_renderer()
     if path is None:
         return None
-    import graphviz
-    from graphviz.backend import dot_command
+    try:
+        import graphviz
+        from graphviz.backend import dot_command
+    except ImportError:
+        return None
     before, dot_command.DOT_BINARY = dot_command.DOT_BINARY, Path(path)
     try:
-        return graphviz.Source(source, engine="neato").pipe(format="png", neato_no_op=2,
-                                                            quiet=True)
-    except (graphviz.ExecutableNotFound, graphviz.CalledProcessError):
+        png = graphviz.Source(source, engine="neato").pipe(format="png", neato_no_op=2, quiet=True)
+    except (OSError, graphviz.ExecutableNotFound, graphviz.CalledProcessError):
         return None                     # what is named does not draw: `doctor` says so
     finally:
         dot_command.DOT_BINARY = before
+    return png if png.startswith(b"\x89PNG") else None

@@ -94,15 +94,14 @@ function panel(title) {
   return { box, fill: (...children) => { body.replaceChildren(...children); box.scrollTop = 0; } };
 }
 
-function counterRows(now, before) {
-  const rows = now.map(([name, value], i) => make("tr",
-    before && before[i][1] !== value ? { class: "hot" } : {},
-    make("td", {}, name), make("td", { class: "v" }, String(value))));
+function counterRows(names, now, before) {
+  const rows = now.map((value, i) => make("tr", before && before[i] !== value ? { class: "hot" } : {},
+    make("td", {}, names[i]), make("td", { class: "v" }, String(value))));
   return make("table", {}, make("tbody", {}, ...rows));
 }
 
 function render({ model, el }) {
-  const lines = model.get("lines"), steps = model.get("steps"), n = steps.length, name = model.get("name");
+  const lines = model.get("lines"), names = model.get("counted"), steps = model.get("steps"), n = steps.length, name = model.get("name");
   const states = fold(steps.map((step) => step.delta));
   const asked = new Set(), tally = { right: 0, of: 0 };
   let at = clamp(model.get("index"), n), pending = null;      // the step that waits for an answer
@@ -172,10 +171,10 @@ function render({ model, el }) {
     say.replaceChildren(make("p", { class: "action" }, make("code", {}, step.action + step.outcome)),
       verdict ?? make("p", {}, step.say));
     events.fill(step.events.length ? make("ol", {}, ...step.events.map(([what, by]) =>
-      make("li", {}, what, " ", make("span", { class: "by" }, "(", make("code", {}, by), ")"))))
+      make("li", {}, lines[what], " ", make("span", { class: "by" }, "(", make("code", {}, lines[by]), ")"))))
       : make("p", {}, "No event: neither the MMU nor the memory management had work."));
     mappings.fill(make("pre", {}, join(step.mappings, lines)));
-    counters.fill(counterRows(step.counters, k ? steps[k - 1].counters : null));
+    counters.fill(counterRows(names, step.counters, k ? steps[k - 1].counters : null));
     text.textContent = join(step.text, lines);
     jump.value = k + 1;
     for (const [one, off] of [[first, k === 0], [back, k === 0], [next, k === n - 1], [last, k === n - 1]]) {

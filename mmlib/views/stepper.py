@@ -50,6 +50,7 @@ class Stepper(anywidget.AnyWidget):
     svg = traitlets.Unicode().tag(sync=True)
     steps = traitlets.List().tag(sync=True)
     lines = traitlets.List().tag(sync=True)     # of the texts of all steps, each once
+    counted = traitlets.List().tag(sync=True)   # what the numbers in "counters" are
     index = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, trace, *, ask: Mapping[int, str | Question] = {}, name: str = "Stepper",
@@ -60,7 +61,7 @@ class Stepper(anywidget.AnyWidget):
         numbers = [step.number for step in trace]
         wrong = [n for n in ask if n not in numbers[1:]]
         if wrong:
-            raise ValueError(f"ask names step {wrong[0]}; there are steps {numbers[0]} to "
+            raise ValueError(f"ask names step {wrong[0]!r}; there are steps {numbers[0]} to "
                              f"{numbers[-1]}, and the first cannot be asked for")
         asked = [numbers.index(n) for n in ask]
         self.still = (min(asked, default=len(trace)) - 1) if still is None else still
@@ -76,7 +77,7 @@ class Stepper(anywidget.AnyWidget):
             told(step, before, question(ask.get(step.number)), lines) | {"delta": delta(old, new)}
             for step, before, old, new in zip(trace, befores, [{}, *encoded], encoded)]
         super().__init__(name=plain(name), svg=union_svg(self.graph), steps=steps,
-                         lines=list(lines))
+                         lines=list(lines), counted=list(counters(trace[0].after)))
 
     def __repr__(self) -> str:
         step = self.trace[self.still]
@@ -95,19 +96,21 @@ class Stepper(anywidget.AnyWidget):
 
 def question(asked: str | Question | None) -> Question | None:
     """A question by its name; ValueError for a name that there is not."""
-    if isinstance(asked, str):
-        if asked not in QUESTIONS:
-            raise ValueError(f"there is no question {asked!r}; there are {', '.join(QUESTIONS)}")
-        return QUESTIONS[asked]
-    return asked
+    if asked is None or isinstance(asked, Question):
+        return asked
+    if asked not in QUESTIONS:
+        raise ValueError(f"there is no question {asked!r}; there are {', '.join(QUESTIONS)}")
+    return QUESTIONS[asked]
 
 
 def told(step: Step, before: Snapshot | None, asked: Question | None,
          lines: dict[str, int]) -> dict:
     """What the widget says of a step, beside its picture; long texts as the numbers of *lines*."""
+    events = [[lines.setdefault(text, len(lines)) for text in pair] for pair in narration(step)]
     return {"action": step.action, "outcome": step.outcome, "say": summary(step),
-            "events": narration(step), "mappings": numbered(mappings(step.after), lines),
-            "counters": counters(step.after), "text": numbered(describe(step.after), lines),
+            "events": events, "mappings": numbered(mappings(step.after), lines),
+            "counters": list(counters(step.after).values()),
+            "text": numbered(describe(step.after), lines),
             "ask": asked.at(before, step) if asked else None}
 
 
@@ -131,9 +134,9 @@ def mappings(now: Snapshot) -> str:
     return "\n".join(out)
 
 
-def counters(now: Snapshot) -> list[tuple[str, int]]:
+def counters(now: Snapshot) -> dict[str, int]:
     """What the panel counts; the tables are those in use."""
     values = dict(now.counters)
-    return [("page tables", values["table_bytes"] // now.geometry.page_size),
-            ("pages of data", sum(frame.kind != "zero" for frame in now.frames)),
-            *((name.replace("_", " "), values[name]) for name in COUNTERS)]
+    return {"page tables": values["table_bytes"] // now.geometry.page_size,
+            "pages of data": sum(frame.kind != "zero" for frame in now.frames),
+            **{name.replace("_", " "): values[name] for name in COUNTERS}}
