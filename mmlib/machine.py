@@ -188,7 +188,8 @@ class Machine:
     # files ---------------------------------------------------------------------------------
     @call
     def mount(self, fstype: str, path: str, **options) -> None:
-        """mount(2) of "tmpfs", "ext4" or "hugetlbfs"; ENODEV for what this kernel does not have."""
+        """mount(2) of "tmpfs", "ext4", "hugetlbfs" or "msharefs" (version=2022 or 2025); ENODEV for
+        what this kernel does not have."""
         namespace.mount(self, fstype, path, options)
 
     @call

@@ -45,6 +45,7 @@ from .vma import (
     VM_NOHUGEPAGE,
     VM_NORESERVE,
     VM_SHARED,
+    VM_SHARED_PT,
     VM_SYNC,
     VM_WRITE,
     VMA,
@@ -83,9 +84,10 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         raise oserror(errno.ENODEV, f"{file.name} cannot be mapped")
     if region:
         region.check_mmap(start, length, bool(vm_flags & VM_MAYSHARE))
-        vm_flags |= region.vm_flags
     for flag, bit in FLAGS.items():
         vm_flags |= bit if flags & flag else 0
+    if region:
+        vm_flags = vm_flags & ~VM_LOCKED | region.vm_flags
     if huge:
         vm_flags |= VM_HUGETLB | VM_DONTEXPAND
     elif vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
@@ -169,7 +171,7 @@ def set_locked(machine, mm, start: int, end: int, lock: bool) -> None:
             break
         upto = min(vma.end, end)
         flags = vma.flags | VM_LOCKED if lock else vma.flags & ~VM_LOCKED
-        if flags != vma.flags:
+        if flags != vma.flags and not vma.flags & VM_SHARED_PT:     # vma_supports_mlock
             unshare_edges(machine, mm, at, upto)
             mm.modify(vma, at, upto, flags)
         at = upto

@@ -5,9 +5,9 @@ the file is a *guest*: one VMA (VM_SHARED_PT) that stands for all of the host's.
 answered by the host, and what the guest gets is one link: its entry for a whole slot (512 GiB with
 four levels) points to the host's table.  From then on the hardware walks the host's tables.
 
-`Region` follows the series of 29 June 2022 (PATCH v2 0/9, Khalid Aziz), `Region2025` that of
-August 2025 (PATCH v3, A. Yznaga).  Both were posted, neither was merged.  What the posted code gets
-wrong is mended here; docs/mshare.md lists each defect with its recording.
+`Region` follows the series of 29 June 2022 (PATCH v2 0/9, Khalid Aziz), `Region2025`
+(mshare2025.py) that of August 2025.  Both were posted, neither was merged.  What the posted code
+gets wrong is mended here; docs/mshare.md lists each defect with its recording.
 """
 
 import errno
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from .files import oserror
 from .mm import MM
 from .tables import Ptdesc
-from .tlb import flush_cpus, flush_range
+from .tlb import flush_range, is_told
 from .unmap import do_munmap, exit_mmap
 from .vma import (
     VM_ACCESS_FLAGS,
@@ -39,6 +39,7 @@ class Region:
 
     vm_flags = VM_SHARED_PT | VM_DONTEXPAND         # of a guest's VMA
     guest_decides = True                            # the guest's protection is asked at a fault
+    populates = True                                # mlock and its kin reach the host's pages
     owner = None                                    # whose exit ends it: nobody
 
     def __init__(self, machine, inode):
@@ -72,6 +73,8 @@ class Region:
         if start % self.slot or length % self.slot:
             raise oserror(errno.EINVAL, f"[{start:#x}, {start + length:#x}) is not made of whole "
                           f"slots of {self.slot:#x} bytes")
+        if not self.host and not self.inode.links:
+            raise oserror(errno.EINVAL, f"{self.inode.name} is unlinked, and its region gone")
         if self.host and (start, length) != (self.start, self.size):
             raise oserror(errno.EINVAL, f"this region is [{self.start:#x}, "
                           f"{self.start + self.size:#x}) for everybody")
@@ -92,15 +95,14 @@ class Region:
 
     def detach(self, vma: VMA) -> None:
         """*vma* goes: its links are taken out, and its CPUs told.  The region stays."""
-        if self.unlink(vma, vma.start, vma.end):
-            flush_range(self.machine, vma.mm, vma.start, vma.end)
+        self.unlink(vma, vma.start, vma.end)
 
     def release(self) -> None:
         """Nobody can reach the region any more: its pages and tables go."""
         if self.host is not None:
-            host, self.host = self.host, None
-            del self.machine.hosts[host]
-            exit_mmap(self.machine, host)
+            exit_mmap(self.machine, self.host)
+            del self.machine.hosts[self.host]
+            self.host, self.start, self.size = None, 0, 0
 
     # the links -------------------------------------------------------------------------------
     def host_addr(self, vma: VMA, addr: int) -> int:
@@ -139,18 +141,20 @@ class Region:
             if above is not None and (child := self.machine.tables.child(above, index)):
                 yield addr, above, index, child
 
-    def unlink(self, vma: VMA, start: int, end: int) -> int:
-        """Take out the guest's links whose slots meet [start, end); how many."""
-        gone = [(above, index) for addr, above, index, _ in list(self.slots(vma))
+    def unlink(self, vma: VMA, start: int, end: int) -> None:
+        """Take out the guest's links whose slots meet [start, end); its CPUs forget these slots."""
+        gone = [(addr, above, index) for addr, above, index, _ in self.slots(vma)
                 if addr < end and addr + self.slot > start]
-        for above, index in gone:
+        for _, above, index in gone:
             self.drop(above, index)
-        return len(gone)
+        if gone:
+            flush_range(self.machine, vma.mm, gone[0][0], gone[-1][0] + self.slot)
 
     def drop(self, above: Ptdesc, index: int) -> None:
         """Take out one link; a table that the host has given up lives as long as its links."""
         table = self.machine.tables.unlink(above, index)
         if not table.users:
+            self.machine.emit("free_table", self.machine.geometry.level_name(table.level), table.pfn)
             self.machine.tables.free(table)
 
     def drop_stale(self) -> None:
@@ -178,77 +182,8 @@ class Region:
 
     def flush(self, start: int, end: int) -> None:
         """The host's entries in [start, end) have changed: every guest may hold translations."""
-        machine = self.machine
         for vma in list(self.guests):
-            if machine.flush_sharers or vma.mm is machine.current_mm:
+            if is_told(self.machine, vma.mm):
                 shift = vma.start - self.start
-                flush_range(machine, vma.mm, max(start + shift, vma.start),
+                flush_range(self.machine, vma.mm, max(start + shift, vma.start),
                             min(end + shift, vma.end))
-
-
-class Region2025(Region):
-    """The rules of August 2025: a size, objects inside, any aligned address, an owner.
-
-    *owner* is the task that created the file, None if the machine did; once it has exited the
-    region is empty for ever (*orphaned*)."""
-
-    guest_decides = False               # the protection of the object inside decides
-
-    def __init__(self, machine, inode):
-        super().__init__(machine, inode)
-        self.owner, self.orphaned = machine.current_task, False
-
-    @property
-    def level(self) -> int:
-        """PUD tables, also with five levels: a slot is 512 GiB (P4D_SIZE)."""
-        return 3
-
-    @property
-    def align(self) -> int:
-        return self.slot
-
-    def set_size(self, size: int) -> None:
-        """EINVAL unless it is the first size, and whole slots.  Raises OutOfMemory."""
-        if self.host is not None or size % self.slot:
-            raise oserror(errno.EINVAL, f"{self.inode.name} has a size already" if self.host else
-                          f"{size:#x} is not made of whole slots of {self.slot:#x} bytes")
-        self.make_host(0, size)
-
-    def check_mmap(self, start: int, length: int, shared: bool) -> None:
-        """EINVAL unless it is a shared mapping of the whole region, which has an owner."""
-        self.check_usable()
-        if not shared or length != self.size:
-            raise oserror(errno.EINVAL, f"only all {self.size:#x} bytes of {self.inode.name} can "
-                          "be mapped, and shared")
-
-    def check_usable(self) -> None:
-        """EINVAL for a region without a size, or without the owner that it had."""
-        if not self.size:
-            raise oserror(errno.EINVAL, f"{self.inode.name} has no size yet")
-        if self.orphaned:
-            raise oserror(errno.EINVAL, f"the owner of {self.inode.name} has exited")
-
-    def attach(self, vma: VMA) -> None:
-        pass
-
-    def protect(self, vma: VMA, start: int, end: int) -> tuple[MM, int, int]:
-        raise oserror(errno.EINVAL, f"{vma} takes the protection of what is inside")
-
-    def dontneed(self, vma: VMA, start: int, end: int) -> None:
-        """The links go; the pages stay with the host."""
-        if self.unlink(vma, start, end):
-            flush_range(self.machine, vma.mm, start, end)
-
-    def unlinked_by(self, task) -> None:
-        """Only the name goes."""
-
-    def flush(self, start: int, end: int) -> None:
-        """Every CPU forgets everything of the region (flush_tlb_all)."""
-        flush_cpus(self.machine, [vma.mm for vma in self.guests], self.host.name, start, end)
-
-    def owner_exits(self) -> None:
-        """All that is inside is unmapped; guests keep their VMA and get SIGSEGV."""
-        self.owner, self.orphaned = None, True
-        if self.host is not None:
-            do_munmap(self.machine, self.host, 0, self.size)
-            self.drop_stale()

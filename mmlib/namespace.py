@@ -76,7 +76,7 @@ def open_file(machine, path: str, flags: int) -> File:
         raise oserror(errno.EISDIR, f"{path} is a directory")
     kind = inode.file_type or File
     file = opened(machine, kind(machine, inode, flags, fs.full(rel)))
-    if flags & O_TRUNC:
+    if flags & O_TRUNC and inode.region is None:
         do_truncate(machine, inode, 0)
     return file
 

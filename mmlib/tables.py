@@ -25,9 +25,9 @@ class Ptdesc:
     """One page-table page (struct ptdesc).
 
     *users* counts the entries that point to it (a top-level table has none); the kernel's
-    pt_share_count is users - 1.  *lent* is set on a host's table that guests of msharefs may link.
-    *home* is where a policy keeps it, so that the cache can be told
-    when the table goes; None for a table that is private to one mm.
+    pt_share_count is users - 1.  *home* is where a policy keeps it, so that the cache can be told
+    when the table goes; None for a table that is private to one mm.  *lent* is set on those of a
+    host that guests of msharefs may link.
     """
 
     __slots__ = ("pfn", "birth", "level", "users", "owner", "home", "published", "lent",

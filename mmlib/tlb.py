@@ -73,6 +73,12 @@ def flush_range(machine, mm, start: int, end: int) -> None:
     machine.emit("flush", mm.name, end - start >> shift, len(mm.cpus))
 
 
+def is_told(machine, mm) -> bool:
+    """Does *mm* learn of a change to a table that it shares?  With Machine.flush_sharers off only
+    the caller does, to show what that breaks; a host passes the question on to its guests."""
+    return machine.flush_sharers or mm is machine.current_mm or mm.region is not None
+
+
 def flush_cpus(machine, mms: list, name: str, start: int, end: int) -> None:
     """Every CPU of the machine forgets all that it holds of *mms* (flush_tlb_all)."""
     shift = machine.geometry.page_shift
