@@ -138,11 +138,6 @@ class Machine:
         """The address spaces of the living tasks, each once, then the hosts of msharefs."""
         return list({task.mm: None for task in self.tasks} | self.hosts)
 
-    @property
-    def current_mm(self) -> MM | None:
-        """Of the task whose call this is."""
-        return self.current_task and self.current_task.mm
-
     def put_mm(self, mm: MM) -> None:
         """One user of *mm* fewer (mmput)."""
         mm.users -= 1

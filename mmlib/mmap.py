@@ -27,7 +27,6 @@ from .abi import (
 from .files import oserror
 from .geometry import PRESENT
 from .hugetlb import reserve
-from .memory import OutOfMemory
 from .populate import faultin
 from .rmap import write_back
 from .signals import FaultSigsegv, PastEnd
@@ -104,20 +103,10 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
     do_munmap(machine, mm, start, start + length)
     if huge and vm_flags & VM_WRITE:
         file.inode.mapping.size = max(file.inode.mapping.size, offset + length)
-    vma = mm.merge_new(new)
-    machine.emit("vma", vma)
     if region:
-        attach(mm, region, vma)
+        region.attach(new)
+    machine.emit("vma", mm.merge_new(new))
     return start
-
-
-def attach(mm, region, vma: VMA) -> None:
-    """*vma* is a guest's; without memory for the region's own mm it is taken back."""
-    try:
-        region.attach(vma)
-    except OutOfMemory:
-        mm.remove(vma)
-        raise
 
 
 def choose_address(machine, mm, addr: int | None, length: int, flags: int, align: int) -> int:

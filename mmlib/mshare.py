@@ -80,7 +80,7 @@ class Region:
                           f"{self.start + self.size:#x}) for everybody")
 
     def attach(self, vma: VMA) -> None:
-        """*vma* maps the file: the first one fixes the region for ever.  Raises OutOfMemory."""
+        """*vma* will map the file: the first one fixes the region for ever.  Raises OutOfMemory."""
         if self.host is None:
             self.make_host(vma.start, vma.end - vma.start)
             pages = VMA(self.host, vma.start, vma.end, vma.flags & VM_ACCESS_FLAGS | VM_MAYREAD

@@ -28,7 +28,7 @@ FLAG_ARGUMENTS = {
     "open": {1: "O_", "flags": "O_"},
     "fallocate": {0: "FALLOC_FL_", "mode": "FALLOC_FL_"},
     "ioctl": {0: "MSHAREFS_", "request": "MSHAREFS_"},
-    "MshareCreate": {3: "PROT_", 4: "MAP_"},
+    "MshareCreate": {3: "PROT_", "prot": "PROT_", 4: "MAP_", "flags": "MAP_"},
 }
 
 

@@ -76,7 +76,8 @@ def flush_range(machine, mm, start: int, end: int) -> None:
 def is_told(machine, mm) -> bool:
     """Does *mm* learn of a change to a table that it shares?  With Machine.flush_sharers off only
     the caller does, to show what that breaks; a host passes the question on to its guests."""
-    return machine.flush_sharers or mm is machine.current_mm or mm.region is not None
+    caller = machine.current_task
+    return machine.flush_sharers or mm.region is not None or caller is not None and mm is caller.mm
 
 
 def flush_cpus(machine, mms: list, name: str, start: int, end: int) -> None:

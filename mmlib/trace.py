@@ -79,6 +79,12 @@ class Snapshot:
     tlbs: tuple[tuple[tuple[str, int, int, bool], ...], ...]   # a CPU: (mm, page, pfn, writable)
     counters: tuple[tuple[str, int], ...]
 
+    @property
+    def hosts(self) -> tuple[MMState, ...]:
+        """The mms in which no task runs: they are behind the files of msharefs."""
+        run = {task.mm for task in self.tasks}
+        return tuple(mm for mm in self.mms if mm.name not in run)
+
     def table_at(self, pfn: int) -> TableState | None:
         return next((t for t in self.tables if t.pfn == pfn), None)
 

@@ -136,7 +136,8 @@ def test_every_spelt_argument_exists():
     """The table of flag arguments names parameters that the methods have, at their places."""
     import inspect
     for name, arguments in FLAG_ARGUMENTS.items():
-        owner = mmlib.File if name == "fallocate" else mmlib.Task
-        parameters = list(inspect.signature(getattr(owner, name)).parameters)[1:]
+        owner = mmlib.File if name in ("fallocate", "ioctl") else mmlib.Task
+        parameters = mmlib.MshareCreate._fields if name == "MshareCreate" else \
+            list(inspect.signature(getattr(owner, name)).parameters)[1:]
         for key, family in arguments.items():
             assert key in parameters or arguments[parameters[key]] == family

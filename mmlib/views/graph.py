@@ -1,9 +1,9 @@
 """What is drawn, and where: the union of all states that a picture will show.
 
 A `Graph` is made once, from every snapshot that will be stepped through, so that a node has one
-place and keeps it.  Lanes stand side by side: the zero page and the files first, then one lane a
-process, its tables in the order of the addresses that they translate, its pages below.  An edge
-that leaves its lane is sharing.
+place and keeps it.  Lanes stand side by side: the zero page and the files first, then the regions
+of msharefs, then one lane a process, its tables in the order of the addresses that they translate,
+its pages below.  An edge that leaves its lane is sharing.
 
 A table lies in the lane of what it was made for, which is known when it is born: a file's lane if
 the policy published it, else its process's.  Where something stands gives no answer away.
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from ..geometry import PRESENT, PS, entry_pfn
 from ..memory import ZERO_PFN
 from ..trace import FrameState, Snapshot, TableState
+from ..vma import VM_SHARED_PT
 
 # Pixels.  Every box has a fixed size, so that no font and no renderer moves anything.
 TABLE_W, WIDE_W, HEADER_H, CELL_H = 104, 144, 17, 18     # wide: cells that tell their index
@@ -68,7 +69,8 @@ class Node:
 
 @dataclass
 class Lane:
-    """A column: *kind* is "zero", "file" or "mm"; *colour* counts the mms from 0, -1 is neutral."""
+    """A column: *kind* is "zero", "file", "host" (the mm of a region) or "mm"; *colour* counts the
+    mms of processes from 0, -1 is neutral."""
 
     kind: str
     name: str
@@ -185,15 +187,19 @@ class Builder:
         if any(f.pfn == ZERO_PFN for f in frames):
             self.add_lane("zero", "zero", "")
         files = {v.backing: None for s in states for m in s.mms for v in m.vmas
-                 if v.backing != "anon"}
+                 if v.backing != "anon" and not v.flags & VM_SHARED_PT}
         files |= {f.file: None for f in frames if f.kind == "file"}
         files |= {t.owner: None for s in states for t in s.tables if t.published}
-        mms = {m.root: m.name for s in states for m in s.mms}
+        hosts = {m.root: m.name for s in states for m in s.hosts}
+        mms = {m.root: m.name for s in states for m in s.mms if m.root not in hosts}
         for name in list(files)[:FILES]:
             self.add_lane(name, "file", name)
+        for root, name in list(hosts.items())[:FILES]:
+            self.add_lane(root, "host", name)
         for number, (root, name) in enumerate(list(mms.items())[:PROCESSES]):
             self.add_lane(root, "mm", name, number)
-        for left, what in (len(mms) - PROCESSES, "address space"), (len(files) - FILES, "file"):
+        for left, what in ((len(mms) - PROCESSES, "address space"), (len(files) - FILES, "file"),
+                           (len(hosts) - FILES, "region")):
             if left > 0:
                 self.graph.missing.append(f"{left} {what}{'s' * (left > 1)}")
 
@@ -209,10 +215,10 @@ class Builder:
             root = roots[task.mm]
             if root in self.lane_of:
                 self.node(task_id(task.name, root), "task", short(task.name), self.lane_of[root])
-        for name, lane in self.lane_of.items():
-            if self.graph.lanes[lane].kind == "file":
-                self.node(f"m{lane}", "file", file_label(name), lane)
-        for root in roots.values():
+        for lane, it in enumerate(self.graph.lanes):
+            if it.kind in ("file", "host"):
+                self.node(f"m{lane}", "file", file_label(it.name), lane)
+        for root in [m.root for m in (*state.hosts, *state.mms)]:
             if root in self.lane_of:
                 self.add_tables(state, by_pfn, by_pfn[root[0]], self.lane_of[root])
         for table in state.tables:
@@ -253,6 +259,9 @@ class Builder:
         for task in state.tasks:
             root = roots[task.mm]
             self.edge(task_id(task.name, root), None, table_id(tables[root[0]]))
+        for host in state.hosts:
+            if host.root in self.lane_of:
+                self.edge(f"m{self.lane_of[host.root]}", None, table_id(tables[host.root[0]]))
         for table in state.tables:
             if table_id(table) not in self.graph.nodes:
                 continue

@@ -57,6 +57,11 @@ def present(graph: Graph, now: Snapshot) -> State:
              if lane.kind == "file"}
     for vma in (vma for mm in now.mms for vma in mm.vmas if vma.backing in heads):
         out[heads[vma.backing]] = ON, ""
+    for number, lane in enumerate(graph.lanes):
+        for host in now.hosts if lane.kind == "host" else ():
+            if host.name == lane.name:
+                out[f"m{number}"] = out[edge_id(f"m{number}", None, table_id(roots[host.name]))] = \
+                    ON, ""
     for task in now.tasks:
         pill = task_id(task.name, roots[task.mm].node)
         out[pill] = out[edge_id(pill, None, table_id(roots[task.mm]))] = ON, ""
