@@ -18,6 +18,7 @@ def validate(machine) -> None:
     >>> validate(Machine(TINY))
     """
     mms = machine.mms()
+    check_targets(machine)
     for mm in mms:
         check_vmas(machine, mm)
         check_tables(machine, mm)
@@ -26,6 +27,16 @@ def validate(machine) -> None:
     check_folios(machine, check_counts(machine, mms))
     check_files(machine, mms)
     check_tlbs(machine)
+
+
+def check_targets(machine) -> None:
+    """Every entry leads to a table or to a page that is there."""
+    tables, pages = machine.tables.by_pfn, {ZERO_PFN, *machine.memory.folios}
+    for table in tables.values():
+        for index, entry in machine.tables.present(table):
+            there = pages if table.level == 1 or entry & PS else tables
+            assert entry == GUARD or entry_pfn(entry) in there, \
+                (table, index, hex(entry), "leads nowhere")
 
 
 def check_vmas(machine, mm) -> None:
@@ -85,7 +96,7 @@ def check_entry(machine, mm, addr: int, entry: int) -> None:
     assert not entry & RW or vma.flags & VM_WRITE, where
     if vma.shared or folio.mapping is not None:
         assert folio.mapping is mapping and folio.index == vma.index(addr), where
-        assert mapping.pages[folio.index] is folio and folio.index < mapping.page_count, where
+        assert mapping.pages.get(folio.index) is folio and folio.index < mapping.page_count, where
     if not vma.shared:
         assert not entry & RW or folio.exclusive, where
         assert folio.mapping is None or not entry & D, where
@@ -104,7 +115,7 @@ def check_counts(machine, mms) -> Counter:
     for pfn, table in machine.tables.by_pfn.items():
         assert table.users == users[pfn], (table, table.users, users[pfn])
         assert table.users or table in roots or table.home, (table, "is lost")
-        assert table.home is None or table.home[0].tables[table.home[1]] is table, table
+        assert table.home is None or table.home[0].tables.get(table.home[1]) is table, table
         assert pfn not in machine.memory.folios, (table, "is a table and a page")
     return maps
 
@@ -116,14 +127,14 @@ def check_folios(machine, maps: Counter) -> None:
         assert folio.mapcount == maps[pfn], (pfn, folio.mapcount, maps[pfn])
         assert folio.mapcount or folio.mapping, (pfn, "is lost")
         assert not folio.exclusive or folio.anon and folio.mapcount == 1, (pfn, "exclusive")
-    assert memory.zero.mapcount == maps[ZERO_PFN] and memory.zero.data is None
-    assert set(maps) <= set(memory.folios) | {ZERO_PFN}
+    zero = memory.zero.mapcount, maps[ZERO_PFN], memory.zero.data
+    assert zero[0] == zero[1] and zero[2] is None, ("the zero page", *zero)
     pool = machine.huge_pages
     huge = sum(folio.pool is not None for folio in memory.folios.values())
     assert huge + pool.free == pool.total and pool.reserved <= pool.free, (huge, pool.free)
     small = len(memory.folios) - huge + len(machine.tables.by_pfn)
-    assert memory.used == small + pool.total * pool.frames, memory.used
-    assert memory.frames is None or memory.used <= memory.frames
+    assert memory.used == small + pool.total * pool.frames, (memory.used, "frames in use", small)
+    assert memory.frames is None or memory.used <= memory.frames, (memory.used, "frames in use")
 
 
 def check_files(machine, mms) -> None:
@@ -141,7 +152,7 @@ def check_files(machine, mms) -> None:
         for index, folio in mapping.pages.items():
             assert index % mapping.step == 0, (inode.name, index)
             assert folio.mapping is mapping and folio.index == index, (inode.name, index)
-            assert machine.memory.folios[folio.pfn] is folio, (inode.name, index)
+            assert machine.memory.folios.get(folio.pfn) is folio, (inode.name, index)
 
 
 def check_tlbs(machine) -> None:

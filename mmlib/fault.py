@@ -207,11 +207,11 @@ def do_fault_around(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
                pte + mapping.page_count - vma.index(addr))
     page0 = addr - (pte << geometry.page_shift)         # the address of PTE index 0
     pages = {i: vma.index(page0 + (i << geometry.page_shift)) for i in range(first, last)}
-    if not any(map(mapping.find, pages.values())):
+    if not any(map(mapping.ready, pages.values())):
         return
     table, mapped = next_table(machine, mm, vma, addr, pmd, 1), 0
     for i, n in pages.items():
-        folio = mapping.find(n)         # only now: for the table, pages may have been reclaimed
+        folio = mapping.ready(n)        # only now: for the table, pages may have been reclaimed
         if folio is None or machine.tables.get(table, i):
             continue
         at = page0 + (i << geometry.page_shift)
@@ -299,6 +299,7 @@ def file_page(machine, vma, addr: int) -> Folio:
     check_end(vma, addr)
     folio = mapping.find(index)
     if folio is not None:
+        folio.uptodate = True           # cleared by now, if fallocate had set it aside
         machine.emit("cache_hit", mapping.name, index, folio.pfn)
     else:
         folio = mapping.get(index)

@@ -36,6 +36,11 @@ class Mapping:
         """The cached page, if there is one (filemap_get_folio)."""
         return self.pages.get(index - index % self.step)
 
+    def ready(self, index: int) -> Folio | None:
+        """The same if its content is there: what fallocate has set aside is to be cleared yet."""
+        folio = self.find(index)
+        return folio if folio and folio.uptodate else None
+
     def get(self, index: int) -> Folio:
         """The cached page, made and zeroed if it was a hole (shmem_get_folio).
 
@@ -44,6 +49,7 @@ class Mapping:
         folio = self.pages.get(index)
         if folio is None:
             folio = self.pages[index] = self.memory.alloc_folio(self, index)
+        folio.uptodate = True
         return folio
 
     def drop(self, index: int) -> None:

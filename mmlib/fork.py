@@ -41,7 +41,8 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
     gone, takes it back (copy_present_ptes)."""
     tables, copied = machine.tables, 0
     made = {parent.pgd: child.pgd}
-    for addr, above, index, table in tables.links(parent.pgd, vma.start, vma.end):
+    links = list(tables.links(parent.pgd, vma.start, vma.end))
+    for addr, above, index, table in above_pmds(links) if vma.huge else links:
         new = tables.child(made[above], index)
         if new is None:
             name = machine.geometry.level_name(table.level)
@@ -63,3 +64,15 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
             folio.mapcount += 1
         copied += 1
     machine.emit("copy_range", vma.start, vma.end, copied)
+
+
+def above_pmds(links: list[tuple]) -> list[tuple]:
+    """Those of *links*, which come from the top down, that lead to a PMD table: where a process
+    has none, nothing is copied of huge pages (copy_hugetlb_page_range)."""
+    kept, wanted = [], set()
+    for link in reversed(links):
+        _, above, _, table = link
+        if table.level == 2 or table in wanted:
+            kept.append(link)
+            wanted.add(above)
+    return kept[::-1]

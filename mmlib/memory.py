@@ -33,14 +33,16 @@ class Folio:
     *mapcount* is the number of page-table entries that map it.  *exclusive* is the kernel's
     PageAnonExclusive: only one mm can reach this anonymous page, so it may be made writable
     without asking.  *data* is None for a page full of zeros.  A huge page belongs to a *pool*;
-    *dirty* means that a disk has an older version.
+    *dirty* means that a disk has an older version; not *uptodate*, that fallocate(2) has set it
+    aside and nobody has used it yet.
     """
 
     __slots__ = ("pfn", "birth", "mapping", "index", "mapcount", "exclusive", "data", "pool",
-                 "dirty", "_state")
+                 "dirty", "uptodate", "_state")
 
     def __init__(self, pfn: int, birth: int, mapping, index: int, pool=None):
         self.pfn, self.birth, self.pool, self.dirty = pfn, birth, pool, False
+        self.uptodate = True
         self.mapping, self.index = mapping, index
         self.mapcount, self.exclusive = 0, False
         self.data: bytearray | None = None

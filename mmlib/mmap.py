@@ -197,7 +197,7 @@ def do_msync(machine, mm, start: int, end: int, flags: int) -> None:
 
 
 def do_mincore(machine, mm, start: int, end: int) -> bytes:
-    """A byte a page: 1 if an entry is present or the page is in the file's cache."""
+    """A byte a page: 1 if an entry is present or the page is in the file's cache, cleared."""
     out = bytearray()
     if end > machine.geometry.task_size:
         raise oserror(errno.ENOMEM, f"[{start:#x}, {end:#x}) leaves the address space")
@@ -206,6 +206,6 @@ def do_mincore(machine, mm, start: int, end: int) -> bytes:
         if vma is None:
             raise oserror(errno.ENOMEM, f"{addr:#x} is not mapped")
         entry = machine.tables.lookup(mm.pgd, addr)[2]
-        cached = vma.file and vma.file.inode.mapping.find(vma.index(addr))
+        cached = vma.file and vma.file.inode.mapping.ready(vma.index(addr))
         out.append(1 if entry & PRESENT or cached else 0)
     return bytes(out)

@@ -92,9 +92,11 @@ class File:
         try:
             for index in range(start // size // mapping.step * mapping.step, -(-end // size),
                                mapping.step):
-                if mapping.find(index) is None:
-                    source.get(index)
+                known = mapping.find(index)
+                folio = source.get(index)       # clears what an earlier call has set aside
+                if known is None:
                     made.append(index)
+                    folio.uptodate = self.inode.huge
         except NoHugePage:
             raise oserror(errno.ENOSPC, "no huge page is left") from None
         except OutOfMemory:

@@ -4,12 +4,14 @@ import errno
 
 from .files import oserror
 from .geometry import NX, PRESENT, PROTNONE, RW, US, D, P, entry_pfn
+from .populate import populate
 from .tlb import flush_range
 from .unshare import unshare_range
 from .vma import (
     VM_ACCESS_FLAGS,
     VM_ACCOUNT,
     VM_HUGETLB,
+    VM_LOCKED,
     VM_NORESERVE,
     VM_SHARED,
     VM_SHARED_PT,
@@ -21,27 +23,37 @@ PROT_SEM = 8                        # some architectures' atomic operations; x86
 PROT_BITS = P | RW | US | NX | PROTNONE
 
 
-def do_mprotect(machine, mm, start: int, end: int, prot: int) -> None:
+def do_mprotect(machine, task, start: int, end: int, prot: int) -> None:
     """Give [start, end) the protection *prot*; at a hole ENOMEM, after what comes before it.
 
     EACCES where the VMA may never have it (do_mprotect_pkey)."""
     if prot & ~(VM_ACCESS_FLAGS | PROT_SEM):
         raise oserror(errno.EINVAL, f"prot {prot:#x} has unknown bits")
-    at, prot = start, prot & VM_ACCESS_FLAGS
+    mm, at, prot = task.mm, start, prot & VM_ACCESS_FLAGS
     for vma in mm.vmas_in(start, end):
         if vma.start > at:
             break
         if prot & ~(vma.flags >> 4) & VM_ACCESS_FLAGS:
             raise oserror(errno.EACCES, f"{vma} comes from a file that was not opened for that")
         upto = min(vma.end, end)
-        if vma.flags & VM_SHARED_PT:
-            do_mprotect(machine, *vma.file.inode.region.protect(vma, at, upto), prot)
-            at = upto
-            continue
-        mprotect_fixup(machine, mm, vma, at, upto, vma.flags & ~VM_ACCESS_FLAGS | prot)
+        old = vma.flags
+        if old & VM_SHARED_PT:
+            protect_host(machine, vma, at, upto, prot)
+        else:
+            mprotect_fixup(machine, mm, vma, at, upto, old & ~VM_ACCESS_FLAGS | prot)
+        if prot & VM_WRITE and old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED:
+            populate(machine, task, at, upto)   # locked pages are copied now, not at a store
         at = upto
     if at < end:
         raise oserror(errno.ENOMEM, f"{at:#x} is not mapped")
+
+
+def protect_host(machine, guest: VMA, start: int, end: int, prot: int) -> None:
+    """mprotect by a guest of msharefs: what the host has there changes, for all guests."""
+    host, start, end = guest.file.inode.region.protect(guest, start, end)
+    for vma in host.vmas_in(start, end):
+        mprotect_fixup(machine, host, vma, max(start, vma.start), min(end, vma.end),
+                       vma.flags & ~VM_ACCESS_FLAGS | prot)
 
 
 def mprotect_fixup(machine, mm, vma: VMA, start: int, end: int, flags: int) -> None:

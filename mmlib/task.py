@@ -142,7 +142,7 @@ class Task:
         """mprotect(2): at a hole ENOMEM, but what comes before it has changed."""
         end = self._range(addr, length)
         if end > addr:
-            protect.do_mprotect(self.machine, self.mm, addr, end, prot_bits(prot))
+            protect.do_mprotect(self.machine, self, addr, end, prot_bits(prot))
 
     @call
     def mremap(self, old: int, old_len: int, new_len: int, flags: int = 0,

@@ -222,6 +222,23 @@ def test_fallocate_keeps_what_is_there(file):
     assert file.pread(1, 0) == b"\1" and file.size == 4 * PAGE
 
 
+def test_what_fallocate_set_aside_is_not_there_before_it_is_used():
+    """The page is not uptodate until an access or a second call clears it: fault-around passes it
+    by, and mincore does not see it (shmem_fallocate, next_uptodate_folio)."""
+    world = machine(fault_around=16)
+    task, file = world.spawn(), world.memfd("f", 4 * PAGE)
+    task.mmap(page(0), 4 * PAGE, "rw", SHARED, file)
+    file.fallocate(0, 0, 4 * PAGE)
+    assert task.mincore(page(0), 4 * PAGE) == bytes(4)
+    file.fallocate(0, PAGE, PAGE), file.pwrite(b"x", 2 * PAGE)
+    task.mmap(page(8), PAGE, "rw", PRIVATE, file, 3 * PAGE)
+    task.load(page(0))
+    assert [row.present for row in task.pagemap(page(0), 4 * PAGE)] == [True, True, True, False]
+    assert task.mincore(page(0), 4 * PAGE) == b"\1\1\1\0"
+    task.store(page(8), b"x")                   # a private copy reads the file's page, too
+    assert task.mincore(page(0), 4 * PAGE) == b"\1\1\1\1"
+
+
 def test_fallocate_takes_back_what_it_made():
     """If memory ends, as if it had not been called (shmem_undo_range)."""
     world = machine(memory=4 * PAGE)
@@ -246,6 +263,12 @@ def test_punch_hole_within_a_page(file):
     """Zeroes and drops nothing."""
     file.fallocate(PUNCH, 1, 2)
     assert cached(file) == [0, 1, 2, 3] and file.pread(4, 0) == b"\1\0\0\1"
+
+
+def test_punch_hole_across_a_border(file):
+    """No whole page: a part of each is zeroed."""
+    file.fallocate(PUNCH, PAGE - 1, 2)
+    assert cached(file) == [0, 1, 2, 3] and file.pread(4, PAGE - 2) == b"\1\0\0\2"
 
 
 def test_punch_hole_leaves_private_copies(task, file):

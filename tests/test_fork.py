@@ -237,7 +237,8 @@ def shared_anon(task):
 
 def shared_file(task, flags=SHARED):
     file = task.memfd("f", 64 * MIB)
-    file.fallocate(0, 0, 64 * MIB)
+    for n in range(0, 64 * MIB, PAGE):
+        file.pwrite(b"\0", n)
     task.mmap(FAR, 64 * MIB, "rw", flags, file)
     task.touch(FAR, 64 * MIB, write=flags == SHARED)
 

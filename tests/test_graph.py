@@ -422,3 +422,21 @@ def test_a_table_is_as_wide_as_its_cells_need(scene, width):
     tables = [n for n in drawn(scene()).nodes.values() if n.kind == "table"]
     assert {n.size[0] for n in tables} == {width}
     assert {round(n.cell_width * len(n.cells)) for n in tables} == {width}
+
+
+def test_the_tables_of_one_set_stand_together():
+    """Of the two sets of a file, those that may store and those that only read."""
+    m = Machine(TINY, sharing=FileTableCache())
+    file = m.memfd("db", 0x10000)
+    for name, prot in (("a", "rw"), ("b", "r")):
+        task = m.spawn(name)
+        task.mmap(0x40000, 0x10000, prot, MAP_SHARED, file)
+        for addr in (0x44000, 0x40000):             # not the order of addresses
+            task.load(addr)
+    graph = drawn(m)
+    nodes = {n.label: n for n in graph.nodes.values()}
+    sets = [[f"PTE {entry_pfn(entry)}" for _, entry in t.entries]
+            for t in m.snapshot().tables if t.level == 2]
+    assert len(sets) == 2
+    standing = sorted((name for names in sets for name in names), key=lambda name: nodes[name].x)
+    assert standing == sets[0] + sets[1]

@@ -189,6 +189,17 @@ def test_a_private_page_is_copied_by_a_store(here):
     assert here.counters["copies"] == 1
 
 
+def test_fork_copies_no_table_where_there_is_no_pmd_table(here):
+    """Unlike with small pages: a PUD table of the parent that leads nowhere stays its own
+    (copy_hugetlb_page_range)."""
+    task = mapper(here, "a", length=2 * SPAN, flags=PRIVATE)
+    task.store(AT, b"x")
+    task.munmap(AT, SPAN)
+    assert (task.tables, task.fork("b").tables) == (1, 0)
+    task.store(AT + SPAN, b"x")
+    assert (task.tables, task.fork("c").tables) == (2, 2)
+
+
 @pytest.mark.parametrize("writer", [0, 1])
 def test_copy_on_write_after_fork(here, writer):
     """hugetlb_wp: neither sees the other's store."""

@@ -246,7 +246,7 @@ def test_a_script_runs_on_either_world(as_recorded, world):
 
 
 def test_the_example_of_the_interface_is_so():
-    """docs/api.md shows a script on both worlds; the one that its own test must skip is run here."""
+    """docs/api.md shows a script on both worlds; what its own test must skip is run here."""
     text = (Path(__file__).resolve().parents[1] / "docs/api.md").read_text(encoding="utf-8")
     examples = doctest.DocTestParser().get_doctest(
         text[text.index("## The kernel of your computer"):text.index("## The command line")],
@@ -436,7 +436,8 @@ def test_too_many_processes_for_us_is_no_answer_of_the_kernel(tmp_path):
     path = write(tmp_path, document(mmap(), *[op("fork", child=n) for n in range(1, 60)]))
     ran = subprocess.run(["sh", "-c", 'ulimit -n 40; exec "$@"', "sh", sys.executable, "-m",
                           "mmlib", "replay", path, "--on", "linux"], capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1) and "Too many open files" in ran.stderr
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "Too many open files" in ran.stderr
 
 
 def test_memory_that_may_not_be_executed_is_told(monkeypatch):
@@ -444,6 +445,29 @@ def test_memory_that_may_not_be_executed_is_told(monkeypatch):
     monkeypatch.setattr("mmlib.linux.process.BOOT", 'raise SystemExit("executable memory: no")')
     with Linux() as world, pytest.raises(PermissionError, match="executable memory: no"):
         world.spawn()
+
+
+DENIED = """
+import ctypes, sys
+if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0):     # PR_SET_MDWE: nothing written is ever executed
+    sys.exit("skip")
+from mmlib import abilities
+from mmlib.__main__ import main
+if sys.argv[2:]:
+    abilities.executable_memory = lambda: True
+sys.exit(main(["replay", sys.argv[1], "--on", "linux"]))
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["even if it is not noticed before"]])
+def test_a_kernel_that_forbids_executable_memory_is_told_in_one_line(more, tmp_path):
+    """By replay, with exit status 2, whether the ability was asked for or the process failed."""
+    path = write(tmp_path, document(mmap()))
+    ran = subprocess.run([sys.executable, "-c", DENIED, path, *more], capture_output=True, text=True)
+    if ran.stderr == "skip\n":
+        pytest.skip("this kernel has no PR_SET_MDWE (6.3)")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
+    assert "executable memory is" in ran.stderr
 
 
 # nothing is left behind ------------------------------------------------------------------------
@@ -480,10 +504,23 @@ def test_whatever_ends_us_ends_the_processes_and_removes_the_files(end):
     assert soon(lambda: not Path(folder).exists())
 
 
+def open_files():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_closing_the_world_closes_all_files():
+    """Whoever opened them, and whatever has happened to the processes."""
+    before = open_files()
+    with Linux() as world:
+        task = world.spawn()
+        file = task.memfd("a"), task.open("/dev/shm/b"), world.memfd("c"), world.open("/dev/shm/d")
+        task.fork().clone(), world.spawn().exec()
+        os.kill(task.pid, signal.SIGKILL)
+    assert open_files() == before and all(one.closed for one in file)
+
+
 def test_no_file_stays_open(world):
     """Sockets, handles and pipes of processes that have ended are closed."""
-    def open_files():
-        return len(os.listdir("/proc/self/fd"))
     before = open_files()
     for _ in range(5):
         task = world.spawn()

@@ -2,7 +2,7 @@
 import pytest
 from layout import ANON, PAGE, file_of, machine, mapped, page, picture, present, refused
 
-from mmlib import MAP_FIXED, MAP_PRIVATE, MAP_SHARED, O_RDONLY, TINY, X86_64, Segfault
+from mmlib import MAP_FIXED, MAP_LOCKED, MAP_PRIVATE, MAP_SHARED, O_RDONLY, TINY, X86_64, Segfault
 from mmlib.geometry import NX, PROTNONE, RW, P
 
 WORD = 1 << 64
@@ -260,3 +260,16 @@ def test_many_tables():
     leaves = task.machine.tables.leaves(task.mm.pgd, 0, X86_64.task_size)
     writable = [addr for addr, _, _, found in leaves if found & RW]
     assert writable == [base, base + size - PAGE]
+
+
+@pytest.mark.parametrize("locked, flags, counted", [
+    (True, MAP_PRIVATE, 2), (False, MAP_PRIVATE, 0), (True, MAP_SHARED, 0)])
+def test_locked_private_pages_are_copied_when_they_become_writable(locked, flags, counted):
+    """So that no store has to wait later; counted as the caller's faults (mprotect_fixup)."""
+    task = machine().spawn()
+    flags |= ANON & ~MAP_PRIVATE | MAP_FIXED | (MAP_LOCKED if locked else 0)
+    task.mmap(page(0), 4 * PAGE, "r", flags)
+    task.touch(page(0), 4 * PAGE)
+    assert faults(task, task.mprotect, page(1), 2 * PAGE, "rw") == counted
+    task.mprotect(page(1), 2 * PAGE, "rw")
+    assert faults(task, task.store, page(1), b"x") == (flags & MAP_PRIVATE and not locked)

@@ -8,6 +8,7 @@ from ..signals import BusError, Segfault
 from .code import DATA, END
 from .files import File
 from .line import Line, Lost, Reply, checked
+from .proc import PAGE
 from .process import Process
 
 CODES = {(11, 1): "SEGV_MAPERR", (11, 2): "SEGV_ACCERR", (11, 4): "SEGV_PKUERR",
@@ -120,3 +121,16 @@ class Asking:
     def link(self, old: str, new: str) -> None:
         self.check()
         self.world.link(old, new)
+
+
+def pages_of(addr: int, n: int):
+    """(address, bytes) of the parts of a range that lie in one page each.
+
+    >>> list(pages_of(0x1FFE, 5))
+    [(8190, 2), (8192, 3)]
+    """
+    end = addr + n
+    while addr < end:
+        size = min(PAGE - addr % PAGE, end - addr)
+        yield addr, size
+        addr += size

@@ -6,8 +6,10 @@ import select
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
+from ..files import oserror
 from . import code
 from .code import DATA, DATA_BYTES, PAYLOAD
 from .line import SYS, Line, Lost, checked
@@ -48,6 +50,19 @@ def command(fd: int) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", BOOT, *(f"{number:x}" for number in numbers)]
 
 
+@contextmanager
+def new_line(timeout: float, data: int):
+    """A line whose other end is here until it is given away; if that fails nothing stays open."""
+    made = Line(timeout, data)
+    try:
+        yield made
+    except BaseException:
+        made.socket.close()
+        raise
+    finally:
+        made.end.close()
+
+
 class Process:
     """A bare process: *pid*, its threads' *lines*, and a handle by which it can be killed."""
 
@@ -55,33 +70,32 @@ class Process:
         self.pid, self.lines, self.popen = pid, [line], popen
         try:
             self.handle = os.pidfd_open(pid)
-        except OSError as why:
-            line.socket.close()         # it ends by itself
+        except OSError as why:          # without its line it ends by itself
             raise Lost(f"no handle of process {pid}: {why.strerror}") from None
 
     @classmethod
     def start(cls, timeout: float) -> "Process":
-        line = Line(timeout)
-        with line.end:
+        """A fresh process; raises OSError, with the reason, where none can be made."""
+        with new_line(timeout, DATA) as line:
             popen = subprocess.Popen(
                 command(line.far), pass_fds=[line.far], stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                 env=os.environ | {"GLIBC_TUNABLES": TUNABLES})
-        process = cls(popen.pid, line, popen)
-        process.become_bare()
+            line.end.close()
+            process = cls(popen.pid, line, popen)
+            try:
+                line.receive()
+                process.become_bare(line)
+            except (Lost, OSError) as why:
+                process.kill()
+                told = popen.stderr.read().decode(errors="replace").strip().splitlines() or [why]
+                process.wait()
+                raise oserror(errno.EPERM, "no process can be made that asks this kernel: "
+                              f"{told[-1]}") from None
         return process
 
-    def become_bare(self) -> None:
-        """Wait until Python has made way, and take away what it has left; raises OSError."""
-        line = self.lines[0]
-        try:
-            checked("execve", line.receive())
-        except Lost:
-            self.kill()
-            told = self.popen.stderr.read().decode(errors="replace").strip().splitlines() \
-                if self.popen else []
-            raise OSError(errno.EPERM, "no process can be made that asks this kernel: "
-                          + (told or ["no reason was told"])[-1]) from None
+    def become_bare(self, line: Line) -> None:
+        """Take away what Python has left behind."""
         line.listen()
         for row in Path(f"/proc/{self.pid}/maps").read_text().splitlines():
             start, end = (int(word, 16) for word in row.split()[0].split("-"))
@@ -90,14 +104,13 @@ class Process:
 
     def fork(self, line: Line, timeout: float) -> "Process":
         """fork(2) by the thread at *line*; the child has that thread alone."""
-        made = Line(timeout, line.data)
-        with made.end:
+        with new_line(timeout, line.data) as made:
             made.far = line.take(made.end.fileno())
-        reply = line.ask(code.FORK, SYS["fork"], child=(made.far, made.data))
-        line.call("close", made.far)
-        checked("fork", reply)
-        child = Process(reply.result, made)
-        made.receive()
+            reply = line.ask(code.FORK, SYS["fork"], child=(made.far, made.data))
+            line.call("close", made.far)
+            child = Process(checked("fork", reply).result, made)
+            made.end.close()
+            made.receive()
         for other in self.lines:
             made.call("close", other.far)
         return child
@@ -108,26 +121,30 @@ class Process:
         free = [DATA + n * DATA_BYTES for n in range(code.THREADS)]
         data = next((at for at in free if at not in taken), None)
         if data is None:
-            raise OSError(errno.EAGAIN, f"EAGAIN: at most {code.THREADS} threads here")
+            raise oserror(errno.EAGAIN, f"at most {code.THREADS} threads here")
         line.call("mmap", data, DATA_BYTES, 3, 0x32, -1, 0)     # PRIVATE | ANONYMOUS | FIXED
-        made = Line(timeout, data)
-        with made.end:
-            made.far = line.take(made.end.fileno())
         head = code.HEAD.pack(*[0] * 12, PAYLOAD)               # to be its first answer
         line.ask(code.COPY, 0, data, line.payload, len(head), payload=head)
         flags = 0x100 | 0x200 | 0x400 | 0x800 | 0x10000 | 0x40000   # VM FS FILES SIGHAND THREAD SEM
-        reply = checked("clone", line.ask(code.FORK, SYS["clone"], flags, 0, 0, 0, 0,
-                                          child=(made.far, data)))
-        made.receive()
+        with new_line(timeout, data) as made:
+            made.far = line.take(made.end.fileno())
+            reply = checked("clone", line.ask(code.FORK, SYS["clone"], flags, 0, 0, 0, 0,
+                                              child=(made.far, data)))
+            made.end.close()
+            made.receive()
+            made.listen()
         self.lines.append(made)
-        made.listen()
         return reply.result, made
 
     def exec(self, line: Line, path: int, argv: int, envp: int, payload: bytes) -> None:
         """execve(2) by the thread at *line*, which is the only one then."""
         line.send(code.CALL, SYS["execve"], path, argv, envp, payload=payload)
+        checked("execve", line.receive())
+        for other in self.lines:
+            if other is not line:
+                other.socket.close()
         self.lines, line.data = [line], DATA
-        self.become_bare()
+        self.become_bare(line)
 
     def leave(self, line: Line, timeout: float) -> None:
         """The thread at *line* ends; with the last one the process, which is waited for."""

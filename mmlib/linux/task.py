@@ -10,11 +10,11 @@ from ..files import oserror
 from ..rows import Rows
 from ..task import positive
 from . import code, proc
-from .asking import Asking
+from .asking import PAGE, Asking, pages_of
 from .files import File
 from .process import TUNABLES, command
 
-PAGE, PIECE = proc.PAGE, 1 << 30        # PIECE: bytes that one message touches
+PIECE = 1 << 30                         # bytes that one message touches
 ENVIRONMENT = f"GLIBC_TUNABLES={TUNABLES}"
 VECTOR = 32768                          # pages that one message asks mincore about
 
@@ -211,16 +211,3 @@ class Task(Asking):
     def locked(self) -> int:
         self.check()
         return proc.status(self.pid, "VmLck")
-
-
-def pages_of(addr: int, n: int):
-    """(address, bytes) of the parts of a range that lie in one page each.
-
-    >>> list(pages_of(0x1FFE, 5))
-    [(8190, 2), (8192, 3)]
-    """
-    end = addr + n
-    while addr < end:
-        size = min(PAGE - addr % PAGE, end - addr)
-        yield addr, size
-        addr += size

@@ -40,8 +40,9 @@ class Linux:
         self.huge: dict[str, str] = {}          # name of a memfd: path of a hugetlb file
         self.objects: dict[int, str] = {}       # inode: shm0, shm1 ...
         self.folders: list[Folder] = []         # none until a file has a name
+        self.files: list[File] = []             # every file ever opened
         self._zero_frame: int | None = None
-        self.close = weakref.finalize(self, end, self.processes, self.folders)
+        self.close = weakref.finalize(self, end, self.processes, self.files, self.folders)
 
     def __enter__(self) -> "Linux":
         return self
@@ -86,19 +87,23 @@ class Linux:
         if any(str(path).startswith(at + "/") for at in self.mounts):
             name = f"huge{len(self.huge)}"
             self.huge[f"/memfd:{name} (deleted)"] = path
-            return memfd(name, 0, MFD_HUGETLB | MFD_HUGE_2MB, path)
+            return self.keep(memfd(name, 0, MFD_HUGETLB | MFD_HUGE_2MB, path))
         real = self.folder.real(path)
         fd = os.open(real, number("flags", flags) | os.O_CLOEXEC, number("mode", mode))
         if os.path.isdir(real):
             os.close(fd)
             raise oserror(errno.EISDIR, f"{path} is a directory")
-        return File(fd, path)
+        return self.keep(File(fd, path))
 
     def memfd(self, name: str, size: int = 0) -> File:
         """memfd_create(2) and ftruncate to *size* bytes."""
         if not isinstance(name, str):
             raise ValueError(f"a name is a str, not {name!r}")
-        return memfd(name, number("size", size))
+        return self.keep(memfd(name, number("size", size)))
+
+    def keep(self, file: File) -> File:
+        self.files.append(file)
+        return file
 
     def unlink(self, path: str) -> None:
         os.unlink(self.folder.real(path))
@@ -140,11 +145,13 @@ class Linux:
             return 0
 
 
-def end(processes: list[Process], folders: list[Folder]) -> None:
-    """End all processes and remove all files; also called when Python ends."""
+def end(processes: list[Process], files: list[File], folders: list[Folder]) -> None:
+    """End all processes, close and remove all files; also called when Python ends."""
     for process in processes:
         process.kill()
         process.wait()
+    for file in files:
+        file.release()
     for folder in folders:
         folder.remove()
-    processes.clear(), folders.clear()
+    processes.clear(), files.clear(), folders.clear()

@@ -248,9 +248,12 @@ class Builder:
             label = f"{state.geometry.level_name(table.level)} {table.pfn}"
             if self.node(name, "table", label, lane if own is None else own, table.level, path,
                          cells):
-                stack += [(by_pfn[entry_pfn(entry)], (*path, index))
-                          for index, entry in reversed(table.entries)
-                          if index in cells and is_link(table.level, entry)]
+                below = [(index, by_pfn[entry_pfn(entry)]) for index, entry in table.entries
+                         if index in cells and is_link(table.level, entry)]
+                # Of two sets for one range, all of the older stands first.
+                stack += [(child, (*path, index, *[child.birth] * (child.published
+                                                                   and not table.published)))
+                          for index, child in reversed(below)]
 
     def connect(self, state: Snapshot) -> None:
         """Pages of *state*, and every edge whose ends are drawn."""

@@ -1,7 +1,7 @@
 """Curves of sizes against a number: a figure, and the same as a table in words.
 
 Nothing here touches `matplotlib.pyplot` or keeps a setting, so a chart looks the same whatever a
-reader has done with matplotlib before, and changes nothing of what he does afterwards.
+reader has done with matplotlib before, and leaves no trace in what is drawn afterwards.
 """
 
 import base64

@@ -70,6 +70,7 @@ function button(text, label, press) {
 function picture(svg) {
   const box = make("div", { class: "mm-pic", tabindex: "0", role: "img", ...QUIET });
   box.innerHTML = svg;
+  box.firstElementChild.setAttribute("aria-hidden", "true");   // the box has the name
   const parts = new Map();
   for (const element of box.querySelectorAll("[data-id]")) {
     const nested = element.querySelector(":scope > .many, :scope > text:not(.head):not(.name)");
@@ -84,7 +85,16 @@ function picture(svg) {
       if (part.text && words !== part.words) part.text.textContent = part.words = words;
     }
   }
-  return { box, show };
+  // A wide picture scrolls sideways; what is new should be in sight. One that fits never moves.
+  function reveal() {
+    const news = box.querySelector(".n.on.hot, .cell.hot");
+    if (!news || box.scrollWidth <= box.clientWidth) return;
+    const one = news.getBoundingClientRect(), all = box.getBoundingClientRect();
+    if (one.left < all.left || one.right > all.right) {
+      box.scrollLeft += one.left - all.left - (all.width - one.width) / 2;
+    }
+  }
+  return { box, show, reveal };
 }
 
 function panel(title) {
@@ -160,16 +170,17 @@ function render({ model, el }) {
     score.textContent = `${tally.right} of ${tally.of} predicted`;
     show(k, make("p", {}, make("span", { class: right ? "mm-good" : "mm-bad" },
       right ? "Right: " : `Not ${given}: `), question.reason));
-    pic.box.focus();
   }
 
   function show(k, verdict) {                        // the only writer of picture and panels
     at = k;
-    const step = steps[k];
+    const step = steps[k], leaving = say.contains(document.activeElement);
     pic.show(states[k]);
+    pic.reveal();
     pic.box.setAttribute("aria-label", `Step ${k + 1} of ${n}: ${step.action}. ${step.say}`);
     say.replaceChildren(make("p", { class: "action" }, make("code", {}, step.action + step.outcome)),
       verdict ?? make("p", {}, step.say));
+    if (leaving) pic.box.focus({ preventScroll: true });       // or keys would no longer come here
     events.fill(step.events.length ? make("ol", {}, ...step.events.map(([what, by]) =>
       make("li", {}, lines[what], " ", make("span", { class: "by" }, "(", make("code", {}, lines[by]), ")"))))
       : make("p", {}, "No event: neither the MMU nor the memory management had work."));
