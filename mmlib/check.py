@@ -62,6 +62,7 @@ def check_tables(machine, mm) -> None:
         assert tables.get(parent, index) & (P | RW | US | PS | NX) == P | RW | US, where
         assert mm.vmas_in(addr, addr + machine.geometry.span(table.level)), where
         assert parent.home is None or table.home is not None, (where, "private below a shared one")
+        assert mm.region or not table.lent, (where, "a region's, and no guest")
         if is_shared(table):
             vma = mm.find_vma(addr)
             assert vma is not None and shareable(vma, addr, table.level), where

@@ -121,6 +121,8 @@ class Region:
         if above is None:                               # five levels: the P4D is the guest's own
             above = tables.alloc(self.level + 1, mm.name)
             tables.link(mm.pgd, self.machine.geometry.index(addr, self.level + 2), above)
+            self.machine.emit("table", self.machine.geometry.level_name(above.level), above.pfn,
+                              mm.name)
         if tables.child(above, index) is not None:
             self.drop(above, index)
         tables.link(above, index, there)

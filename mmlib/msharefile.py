@@ -82,7 +82,8 @@ class InfoFile(ControlFile):
     @call
     def read(self, n: int) -> bytes:
         """From the position, which moves on, as in any text file."""
-        data = self.pread(self.position + max(n, 0), 0)[self.position:]
+        check_offset("n", number("n", n))
+        data = self.pread(self.position + n, 0)[self.position:]
         self.position += len(data)
         return data
 

@@ -3,7 +3,7 @@
 from .geometry import PRESENT, PS, entry_pfn
 from .memory import ZERO_PFN, Folio
 from .rows import MapsRow, PageRow, Rows
-from .vma import VM_LOCKED
+from .vma import VM_LOCKED, VM_SHARED_PT
 
 
 def maps(mm) -> Rows:
@@ -37,6 +37,7 @@ def resident(machine, mm, regions: bool = False) -> list[Folio]:
     """The pages that VmRSS counts, once an entry: neither the zero page nor huge pages; those of a
     region of msharefs, which are the host's, only with *regions*."""
     leaves = machine.tables.leaves(mm.pgd, 0, machine.geometry.task_size)
+    regions = regions or not any(vma.flags & VM_SHARED_PT for vma in mm.vmas)
     return [machine.memory.folio(entry_pfn(entry)) for addr, _, _, entry in leaves
             if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN
             and (regions or not mm.is_guest(addr))]

@@ -6,6 +6,7 @@ compared, or stands in one of the tables here, with the reason.
 """
 import inspect
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -249,3 +250,15 @@ def test_faults_errors_and_signals_are_compared():
         told = isinstance(value, dict) or str(value).startswith("SIG") or key.startswith("mprotect")
         if told and (test, key) != ((2025, "munmap_mprotect"), "read_after_remap"):
             assert key not in NOT_MODELLED.get(test, ())
+
+
+def test_the_document_tells_every_defect():
+    """docs/mshare.md names its test in the table of its version, and no test that is not there."""
+    page = (Path(__file__).parents[1] / "docs/mshare.md").read_text(encoding="utf-8")
+    tables = page.split("\n### PATCH ")[1:]
+    for version, table in zip((2022, 2025), tables):
+        rows = re.findall(r"(?m)^\| ([a-z0-9_, ]+) \|", table.partition("\n## ")[0])
+        told = {name for row in rows if row != "test" for name in row.split(", ")}
+        known = {of(one)[1] for one in RECORDINGS if of(one)[0] == version}
+        wanted = {test for v, test in DEFECTS if v == version} - {"create", "same_addr"}
+        assert wanted <= told <= known, (wanted - told, told - known)
