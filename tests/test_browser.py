@@ -239,7 +239,15 @@ def test_a_notebook_before_and_after_running(name, course, jupyterlab):
     text = page.locator(".jp-Notebook").inner_text()
     assert "Error displaying widget" not in text and "VBox(" not in text
     errors = len(course.errors), len(course.logged)
-    assert course.run_all() is True
+    meant = any("raises-exception" in cell.metadata.get("tags", ()) for cell in nb.cells)
+    assert course.run_all() is not meant
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    page.wait_for_function("""(n) => window.jupyterapp.shell.currentWidget.content.widgets
+      .filter((cell) => cell.model.type === "code" && cell.model.executionCount).length === n""",
+                           arg=len(code))
+    course.wait_idle()                  # an error that is meant ends the promise before the run
+    failed = page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type$='stderr']").count()
+    assert failed == sum(o.output_type == "error" for cell in code for o in cell.outputs)
     for stepper in page.locator(".mm-stepper").all():
         last = int(stepper.get_by_role("spinbutton", name="Step", exact=True).get_attribute("max"))
         picture = stepper.get_by_role("img")

@@ -291,6 +291,16 @@ def test_pages_beyond_the_end_that_fallocate_made_are_not_mapped_around(task):
     assert [row.present for row in task.pagemap(start, 6 * PAGE)] == [True] * 2 + [False] * 4
 
 
+def test_what_fallocate_set_aside_is_mapped_around_once_it_was_used(task):
+    """shmem_get_folio: a fault clears the page and marks it uptodate."""
+    file = task.memfd("f", 4 * PAGE)
+    file.fallocate(0, 0, 4 * PAGE)
+    for n, shown in ((2, [2]), (1, [1, 2])):
+        start = task.mmap(FAR, 4 * PAGE, "r", SHARED, file)
+        task.load(start + n * PAGE)
+        assert [i for i, row in enumerate(task.pagemap(start, 4 * PAGE)) if row.present] == shown
+
+
 def test_shared_anonymous_memory_is_a_file(task):
     """shmem_zero_setup: a load fills holes one by one, and faults around what is there."""
     start = task.mmap(FAR, 16 * PAGE, "rw", SHARED | MAP_ANONYMOUS)

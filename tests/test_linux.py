@@ -463,7 +463,8 @@ sys.exit(main(["replay", sys.argv[1], "--on", "linux"]))
 def test_a_kernel_that_forbids_executable_memory_is_told_in_one_line(more, tmp_path):
     """By replay, with exit status 2, whether the ability was asked for or the process failed."""
     path = write(tmp_path, document(mmap()))
-    ran = subprocess.run([sys.executable, "-c", DENIED, path, *more], capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-c", DENIED, path, *more], capture_output=True,
+                         text=True)
     if ran.stderr == "skip\n":
         pytest.skip("this kernel has no PR_SET_MDWE (6.3)")
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)

@@ -65,6 +65,16 @@ def test_the_first_store_after_loads_walks_again_to_set_dirty(task):
     assert events(task) == ["tlb_hit"]
 
 
+def test_a_fault_forgets_the_translation(task):
+    """Intel SDM 3A, 4.10.4.1: also one that was good for loads."""
+    task.mprotect(0x4000, PAGE, "r")
+    task.load(0x4000)
+    with pytest.raises(Segfault):
+        task.store(0x4000, 1)
+    task.load(0x4000)
+    assert events(task)[0] == "tlb_miss" and task.page_faults == 2
+
+
 def test_the_dirty_bit_of_a_cleared_entry_is_not_set(task):
     """MADV_DONTNEED takes the TLB's entry as well: a load sees zeros."""
     task.store(0x4000, 1)

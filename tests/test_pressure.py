@@ -161,6 +161,20 @@ def test_unused_cached_tables_go_before_anything_else():
     assert here.tasks == [a, b] and here.table_count == 3
 
 
+def test_a_table_goes_before_a_clean_page():
+    """Both could be had: the page stays in the cache."""
+    here = machine(memory=32 * PAGE, sharing=FileTableCache())
+    here.mount("ext4", "/disk")
+    disk, file = here.open("/disk/f"), here.memfd("f", PMD)
+    disk.pwrite(bytes(4 * PAGE), 0), disk.fsync()
+    a = here.spawn("a")
+    a.mmap(AT, PMD, "rw", SHARED, file)
+    a.touch(AT, PMD, write=True), a.munmap(AT, PMD)
+    filled_up(here)
+    here.spawn("b")
+    assert here.table_count == 0 and len(disk.inode.mapping.pages) == 4
+
+
 def test_clean_pages_of_disks_go_next():
     """reclaim: as many as are needed."""
     here = machine(memory=12 * PAGE)
