@@ -1,6 +1,7 @@
 """A page fault, from the top down: the VMA says *may*, the page table says *does*.
 
     page_fault        the MMU gave up: ask the kernel
+    find_shared_vma   which mm answers, if a region of msharefs is mapped there
     handle_mm_fault   walk down, asking get_table for what is missing, then fill the entry
     get_table         where a missing page table comes from
     do_...            what the entry is filled with
@@ -13,7 +14,7 @@ from .geometry import PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
 from .hugefault import hugetlb_fault
 from .hugetlb import NoHugePage
 from .memory import ZERO_PFN, Folio
-from .signals import BusError, FaultSigsegv, PastEnd, Segfault
+from .signals import BusError, FaultSigsegv, Guarded, PastEnd, Segfault
 from .tables import Ptdesc
 from .tlb import flush_range
 from .vma import VM_ACCESS_FLAGS, VM_SHARED_PT, VM_WRITE, VMA, anon_vma_prepare
@@ -37,7 +38,7 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
     try:
         account(machine, task, vma, addr, write)
     except FaultSigsegv as why:
-        raise Segfault(task, addr, access, why.code, f"{addr:#x}: {why.reason}") from None
+        raise Segfault(task, addr, access, why.code, f"{addr:#x} {why.reason}") from None
     except PastEnd as why:
         raise BusError(task, addr, access, "BUS_ADRERR", f"{addr:#x} lies beyond the last page "
                        f"of {why}") from None
@@ -48,14 +49,16 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
 
 def account(machine, task, vma: VMA, addr: int, write: bool) -> None:
     """Handle the fault and bill it to *task*, unless it fails: major if a disk was read, else
-    minor (mm_account_fault).  Linking a table of msharefs is billed to nobody."""
+    minor (mm_account_fault).  A link to a region of msharefs is billed to nobody."""
+    if vma.flags & VM_SHARED_PT:
+        if vma.file.inode.region.link(vma, addr):
+            return
+        vma, addr = find_shared_vma(machine, vma.file.inode.region, vma, addr, write)
     machine.major = False
     try:
-        billed = handle_mm_fault(machine, task.mm, vma, addr, write)
+        handle_mm_fault(machine, vma.mm, vma, addr, write)
     finally:
         machine.locked_folio = None
-    if not billed:
-        return
     if machine.major:
         task.major_faults += 1
     else:
@@ -63,7 +66,7 @@ def account(machine, task, vma: VMA, addr: int, write: bool) -> None:
 
 
 def asks_guest(vma: VMA) -> bool:
-    """Does the protection of *vma* itself matter?  That of a guest may not (mshare.py)."""
+    """Does the protection of *vma* itself matter?  That of a guest may not (mshare2025.py)."""
     return not vma.flags & VM_SHARED_PT or vma.file.inode.region.guest_decides
 
 
@@ -71,30 +74,24 @@ def permits(vma: VMA, write: bool) -> bool:
     return bool(vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS))
 
 
-def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> bool:
-    """Fill the entry of *addr*, or make it writable.  False if that was not needed, since another
-    mm has the table and *mm* links it now.
+def find_shared_vma(machine, region, guest: VMA, addr: int, write: bool) -> tuple[VMA, int]:
+    """Which mm answers?  For a guest of msharefs it is the region's host: its VMA and its address.
 
-    Which mm answers is decided here: for a guest of msharefs it is the region's host
-    (find_shared_vma)."""
-    if vma.flags & VM_SHARED_PT:
-        region = vma.file.inode.region
-        if region.link(vma, addr):
-            return False
-        mm, addr = region.host, region.host_addr(vma, addr)
-        machine.emit("host", mm.name, addr)
-        vma = mm.find_vma(addr)
-        if vma is None:
-            raise FaultSigsegv("SEGV_MAPERR", f"nothing is mapped there within {mm.name}")
-        if not permits(vma, write):
-            raise FaultSigsegv("SEGV_ACCERR", f"what is mapped there within {mm.name} forbids it")
-    fill_entry(machine, mm, vma, addr, write)
-    return True
+    Raises FaultSigsegv where the host has nothing, or forbids the access."""
+    host, addr = region.host, region.host_addr(guest, addr)
+    machine.emit("host", host.name, addr)
+    vma = host.find_vma(addr)
+    if vma is None:
+        raise FaultSigsegv("SEGV_MAPERR", f"is not mapped within {host.name}")
+    if not permits(vma, write):
+        raise FaultSigsegv("SEGV_ACCERR", f"is mapped {vma.perms} within {host.name}, which "
+                           f"forbids a {'store' if write else 'load'}")
+    return vma, addr
 
 
-def fill_entry(machine, mm, vma: VMA, addr: int, write: bool) -> None:
-    """Tables above the PTE table are made first and stay, even if the page then cannot be had
-    (__handle_mm_fault)."""
+def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
+    """Fill the entry of *addr*, or make it writable.  Tables above the PTE table are made first
+    and stay, even if the page then cannot be had (__handle_mm_fault)."""
     tables, geometry = machine.tables, machine.geometry
     table = mm.pgd
     for level in range(geometry.levels - 1, 1, -1):
@@ -107,7 +104,7 @@ def fill_entry(machine, mm, vma: VMA, addr: int, write: bool) -> None:
     pte_table = next_table(machine, mm, vma, addr, table, 1, fresh=False)
     entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
     if entry and not entry & PRESENT:
-        raise FaultSigsegv("SEGV_MAPERR", "it lies in a guard region")
+        raise Guarded
     if entry and write and not entry & RW:
         do_wp_page(machine, mm, vma, addr, pte_table, entry)
     elif entry:
@@ -152,7 +149,6 @@ def get_table(machine, mm, vma: VMA, base: int, level: int, parent: Ptdesc,
     if not fresh:
         return None
     table = machine.tables.alloc(level, mm.name)
-    table.lent = mm.region is not None and level == mm.region.level
     machine.emit("table", name, table.pfn, mm.name)
     if may_share:
         policy.publish(vma, base, table)

@@ -126,6 +126,7 @@ class Region:
         if tables.child(above, index) is not None:
             self.drop(above, index)
         tables.link(above, index, there)
+        there.lent = True
         self.machine.emit("link", self.machine.geometry.level_name(self.level), there.pfn, mm.name)
         return True
 

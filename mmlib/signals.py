@@ -44,3 +44,10 @@ class FaultSigsegv(Exception):
     def __init__(self, code: str, reason: str):
         super().__init__(f"{code}: {reason}")
         self.code, self.reason = code, reason
+
+
+class Guarded(FaultSigsegv):
+    """The entry is a guard marker."""
+
+    def __init__(self) -> None:
+        super().__init__("SEGV_MAPERR", "lies in a guard region")

@@ -27,7 +27,7 @@ class Ptdesc:
     *users* counts the entries that point to it (a top-level table has none); the kernel's
     pt_share_count is users - 1.  *home* is where a policy keeps it, so that the cache can be told
     when the table goes; None for a table that is private to one mm.  *lent* is set on those of a
-    host that guests of msharefs may link.
+    host that a guest of msharefs has linked.
     """
 
     __slots__ = ("pfn", "birth", "level", "users", "owner", "home", "published", "lent",
