@@ -157,7 +157,8 @@ class Region:
         """Take out one link; a table that the host has given up lives as long as its links."""
         table = self.machine.tables.unlink(above, index)
         if not table.users:
-            self.machine.emit("free_table", self.machine.geometry.level_name(table.level), table.pfn)
+            name = self.machine.geometry.level_name(table.level)
+            self.machine.emit("free_table", name, table.pfn)
             self.machine.tables.free(table)
 
     def drop_stale(self) -> None:

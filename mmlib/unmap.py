@@ -5,8 +5,8 @@ import errno
 from .files import oserror
 from .geometry import PRESENT, entry_pfn
 from .tlb import flush_range
-from .vma import VM_SHARED_PT
 from .unshare import clear_cached_tables, put_table, unshare_range
+from .vma import VM_SHARED_PT
 
 
 def do_munmap(machine, mm, start: int, end: int) -> None:

@@ -21,6 +21,13 @@ PATH = "/ms/r"
 INSIDE = MAP_SHARED | MAP_FIXED
 
 
+def mounted(version, *args, **options):
+    """A machine with msharefs of one version at /ms."""
+    m = machine(*args, **options)
+    m.mount("msharefs", "/ms", version=version)
+    return m
+
+
 def region22(**options):
     """(machine, its first guest "a", the file) of a region of 2022 at `S`."""
     m = machine(**options)

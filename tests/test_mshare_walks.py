@@ -4,7 +4,7 @@ import random
 
 import pytest
 from layout import PAGE
-from regions import INSIDE, PATH, SLOT, S, create, signal, unmap
+from regions import PATH, SLOT, S, create, signal, unmap
 
 from mmlib import (
     FALLOC_FL_KEEP_SIZE,
