@@ -2,8 +2,8 @@
 import itertools
 
 import pytest
-from layout import ANON, PAGE, machine, refused
-from regions import PATH, SLOT, S, bills, create, guest, mounted, region22, region25, signal, unmap
+from layout import ANON, PAGE, refused
+from regions import PATH, SLOT, S, bills, create, guest, mounted, region22, region25, signal
 
 from mmlib import (
     MADV_DONTFORK,
