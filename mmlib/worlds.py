@@ -95,10 +95,11 @@ def pages_wanted(sequence: dict) -> int:
     return sum(op["op"] in ("load", "store") for op in sequence["ops"])
 
 
-def lacking() -> list[str]:
-    """What the simulator does and the kernel of this computer does not, as far as probes tell."""
+def lacking(kind=None) -> list[str]:
+    """What the simulator does and the kernel of this computer does not, as far as probes tell; or
+    worlds that *kind* makes."""
     from .linux import probe
-    return probe.lacking()
+    return probe.lacking(*[kind] * (kind is not None))
 
 
 def recorded_on() -> dict[str, str]:

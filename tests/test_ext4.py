@@ -47,7 +47,7 @@ def entry(task, addr=AT):
     return task.machine.tables.lookup(task.mm.pgd, addr)[2]
 
 
-# major and minor -----------------------------------------------------------------------------------
+# major and minor ---------------------------------------------------------------------------------
 def test_the_first_access_to_a_page_that_is_not_cached_is_a_major_fault(here, task, file):
     """filemap_fault: VM_FAULT_MAJOR; what was written comes back from the disk."""
     here.drop_caches()
@@ -89,7 +89,7 @@ def test_pread_fills_the_cache_and_takes_no_fault(here, file):
     assert here.counters["faults"] == 0
 
 
-# dirty pages ---------------------------------------------------------------------------------------
+# dirty pages -------------------------------------------------------------------------------------
 def test_the_first_store_to_a_clean_page_faults(here, task, file):
     """page_mkwrite: a load maps it read-only although the mapping may store."""
     task.mmap(AT, PAGE, "rw", SHARED, file)
@@ -166,8 +166,9 @@ def test_a_shared_table_is_cleaned_once_and_told_to_all():
         assert task.page_faults == faults + (n == 0)    # one entry: made writable for both
 
 
-# the disk ------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("cut", [lambda f: f.truncate(PAGE), lambda f: f.fallocate(PUNCH, PAGE, 3 * PAGE)])
+# the disk ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("cut", [lambda f: f.truncate(PAGE),
+                                 lambda f: f.fallocate(PUNCH, PAGE, 3 * PAGE)])
 def test_what_leaves_the_file_leaves_the_disk(here, file, cut):
     """Blocks that were given back read as zeros."""
     here.drop_caches()
@@ -200,7 +201,7 @@ def test_a_file_without_users_keeps_its_bytes(here):
     assert refused(here.open, "/disk/g", 0) == "ENOENT"
 
 
-# reclaim -------------------------------------------------------------------------------------------
+# reclaim -----------------------------------------------------------------------------------------
 def test_pages_that_are_mapped_can_be_reclaimed(here, task, file):
     """try_to_unmap: the entry goes, the next access is a major fault."""
     task.mmap(AT, 4 * PAGE, "r", SHARED, file)

@@ -204,7 +204,7 @@ def test_the_child_runs_where_its_parent_does_and_shares_what_it_may():
     assert (child.cpu, child.share_tables) == (1, False)
 
 
-# what is copied: the measured rows of 64 MiB -------------------------------------------------------
+# what is copied: the measured rows of 64 MiB -----------------------------------------------------
 def anon(task):
     return task.mmap(FAR, 64 * MIB, "rw", ANON | MAP_FIXED)
 

@@ -330,7 +330,8 @@ def test_rename_replaces_what_had_the_name(here):
 # files, whatever their kind ----------------------------------------------------------------------
 @pytest.mark.parametrize("name, args, wrong", [
     ("truncate", [0], 0), ("fallocate", [0, 0, 1], 0), ("fallocate", [0, 0, 1], 1),
-    ("fallocate", [0, 0, 1], 2), ("pread", [1, 0], 0), ("pread", [1, 0], 1), ("pwrite", [b"x", 0], 1),
+    ("fallocate", [0, 0, 1], 2), ("pread", [1, 0], 0), ("pread", [1, 0], 1),
+    ("pwrite", [b"x", 0], 1),
     ("read", [1], 0)])
 def test_arguments_of_file_calls_are_ints(here, name, args, wrong):
     """TypeError names the value."""

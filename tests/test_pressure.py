@@ -48,7 +48,7 @@ def kinds(here) -> list[str]:
     return [event.kind for event in here.trace[-1].events]
 
 
-# what is counted -----------------------------------------------------------------------------------
+# what is counted ---------------------------------------------------------------------------------
 def test_memory_is_roots_tables_pages_and_the_pool():
     """All of it; parts of a page are no page."""
     here = machine(memory=20 * PAGE + 4095, huge_pages=2)
@@ -58,7 +58,7 @@ def test_memory_is_roots_tables_pages_and_the_pool():
     assert here.memory.used == 8 + 1 + 3 + 1 + 1
 
 
-# the OOM killer ------------------------------------------------------------------------------------
+# the OOM killer ----------------------------------------------------------------------------------
 def test_a_fault_that_cannot_be_served_kills_the_largest():
     """out_of_memory: rss and tables; the caller goes on if it was not the one."""
     here = machine(memory=16 * PAGE)
@@ -146,7 +146,7 @@ def test_killed_is_no_mistake_of_the_program():
     assert not issubclass(Killed, (OSError, Segfault))
 
 
-# what is given back first --------------------------------------------------------------------------
+# what is given back first ------------------------------------------------------------------------
 def test_unused_cached_tables_go_before_anything_else():
     """shrink: nobody is killed for them."""
     here = machine(memory=28 * PAGE, sharing=FileTableCache())
@@ -202,7 +202,7 @@ def test_system_calls_use_what_can_be_given_back(call):
     assert len(disk.inode.mapping.pages) < 8
 
 
-# system calls --------------------------------------------------------------------------------------
+# system calls ------------------------------------------------------------------------------------
 def moved(task):
     task.mremap(0x4000, 4 * PAGE, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, 0x80000)
 
@@ -281,7 +281,7 @@ def test_a_store_without_memory_keeps_the_pages_before():
         a.store(0x6fff, b"ef")
 
 
-# out of memory at every point ----------------------------------------------------------------------
+# out of memory at every point --------------------------------------------------------------------
 def life(here):
     """A script with a bit of everything, as functions without arguments; tasks by their number
     among all that were ever made."""

@@ -415,7 +415,7 @@ Pressure.TestCase.settings = settings(max_examples=EXAMPLES // 2)
 TestInvisible, TestPressure = Invisible.TestCase, Pressure.TestCase
 
 
-# long walks: what only a machine with a history can get wrong -------------------------------------
+# long walks: what only a machine with a history can get wrong ------------------------------------
 def wander(calls: Calls, rng: random.Random, steps: int) -> None:
     """Random rules of *calls*, likely ones more often, each followed by its invariants."""
     one, upto = rng.choice, rng.randrange
@@ -494,7 +494,7 @@ def test_long_walks_with_little_memory(seed):
     calls.teardown()
 
 
-# bulk calls are many single ones ------------------------------------------------------------------
+# bulk calls are many single ones -----------------------------------------------------------------
 def after_a_walk(seed: int) -> World:
     """The world of a Pressure machine, without a limit, in the middle of its life."""
     rng = random.Random(seed)

@@ -109,7 +109,7 @@ def test_the_rows_are_as_many_as_the_mapcount_with_private_tables():
         assert str(row) == f"a at {row.addr:#x}: entry {row.index} of table {row.table}"
 
 
-# one entry, many users -----------------------------------------------------------------------------
+# one entry, many users ---------------------------------------------------------------------------
 @pytest.fixture
 def here():
     return machine(sharing=FileTableCache(), cpus=3)

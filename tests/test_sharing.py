@@ -61,7 +61,7 @@ def shared(task, level=1) -> int:
     return sum(is_shared(table) for table in linked(task, level))
 
 
-# the lines of the proposal -------------------------------------------------------------------------
+# the lines of the proposal -----------------------------------------------------------------------
 def test_a_pte_table_is_used_again(file, here):
     """FB01: whole span, same file, in step, same protection: two users, no new table."""
     here.sharing = FileTableCache(levels=("pte",))
@@ -255,7 +255,7 @@ def test_a_file_that_goes_takes_its_tables_along(file, here):
     assert here.table_count == 0 and here.memory.used == 0
 
 
-# how it ends ---------------------------------------------------------------------------------------
+# how it ends -------------------------------------------------------------------------------------
 @pytest.mark.parametrize("call", [
     lambda t: t.munmap(AT, PAGE), lambda t: t.madvise(AT, PAGE, MADV_DONTNEED),
     lambda t: t.mremap(AT, PTE, PTE, MREMAP_MAYMOVE | MREMAP_FIXED, 2 * AT),
@@ -343,7 +343,7 @@ def test_on_a_real_geometry():
     assert here.table_count == 32 + 4 and task.minor_faults == 32 and task.tables == 34
 
 
-# what they say of themselves -----------------------------------------------------------------------
+# what they say of themselves ---------------------------------------------------------------------
 @pytest.mark.parametrize("options", [
     {"levels": ()}, {"levels": ("pud",)}, {"levels": "pte"}, {"levels": None}, {"levels": 5},
     {"min_file_size": -1}, {"min_file_size": 1.5}, {"min_file_size": None},
@@ -364,7 +364,7 @@ def test_a_policy_says_how_it_was_made():
         "Private()", "HugetlbPmdSharing()"]
 
 
-# who is billed -------------------------------------------------------------------------------------
+# who is billed -----------------------------------------------------------------------------------
 def test_the_true_bill_adds_up(file, here):
     """Sums over all mms are what is in use, shared or not."""
     tasks = [mapper(here, file, name) for name in "abc"]

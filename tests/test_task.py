@@ -394,7 +394,8 @@ def test_signals_tell_where_and_why(task):
     signal = caught.value
     assert (signal.task, signal.addr, signal.access, signal.code, signal.reason) == (
         task, 0x9001, "load", "SEGV_MAPERR", "0x9001 is not mapped")
-    assert str(signal) == "SIGSEGV (SEGV_MAPERR): 0x9001 is not mapped" and signal.signal == "SIGSEGV"
+    assert signal.signal == "SIGSEGV"
+    assert str(signal) == "SIGSEGV (SEGV_MAPERR): 0x9001 is not mapped"
     task.mmap(0x8000, PAGE, "rw", MAP_SHARED | MAP_FIXED, task.memfd("f"))
     with pytest.raises(BusError) as caught:
         task.store(0x8000, 1)

@@ -55,6 +55,14 @@ def read_around(task) -> int:
     return task.minor_faults
 
 
+def small_pages(task) -> int:
+    file = task.memfd("probe", SPAN)
+    file.pwrite(bytes(SPAN), 0)
+    task.mmap(AT, SPAN, "rw", MAP_SHARED | MAP_FIXED, file)
+    task.touch(AT, SPAN, write=True)
+    return task.minor_faults
+
+
 def much_promised(task) -> int:
     return task.mmap(AT, 700 << 30, "rw", ANON | MAP_FIXED)
 
@@ -65,14 +73,15 @@ PROBES = {
     "mprotect makes a process's own pages writable without a fault": writable_again,
     "there are guard regions (since 6.13)": guarded,
     "a load maps 16 pages of a file around it": read_around,
+    "shared memory consists of 4 KiB pages (sysfs transparent_hugepage/shmem_enabled)": small_pages,
     "700 GiB can be promised (sysctl vm.overcommit_memory=1)": much_promised,
 }
 
 
-def lacking() -> list[str]:
-    """What of PROBES is not so on this kernel."""
+def lacking(kind=Linux) -> list[str]:
+    """What of PROBES is not so on this kernel, or on another kind of world."""
     return [what for what, probe in PROBES.items()
-            if outcome(Linux, probe) != outcome(Machine, probe)]
+            if outcome(kind, probe) != outcome(Machine, probe)]
 
 
 def outcome(kind, probe):
@@ -83,5 +92,5 @@ def outcome(kind, probe):
     except OSError as why:
         return why.errno
     finally:
-        if kind is Linux:
+        if hasattr(world, "close"):
             world.close()
