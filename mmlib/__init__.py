@@ -24,6 +24,7 @@ enforces it:
     spell record            one call is one Step
     openfile msharefile msharefs namespace task machine     what a script calls
     check problems          what must hold between two steps; exercises
+    regimes matrix          the ways to share memory, and a table that compares them
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say

@@ -4,7 +4,7 @@ from .fault import page_fault
 from .geometry import P, entry_pfn
 from .memory import ZERO_PFN, Folio, OutOfMemory
 from .procfs import into
-from .signals import Killed, Segfault
+from .signals import Killed, Signal
 from .tables import writable
 
 
@@ -31,7 +31,7 @@ def access(machine, task, addr: int, write: bool) -> int:
         tlb.drop(mm, page, page + 1)    # a fault forgets the address (Intel SDM 3A, 4.10.4.1)
         try:
             page_fault(machine, task, addr, write)
-        except Segfault as signal:
+        except Signal as signal:
             machine.emit("signal", signal.signal, signal.code, addr)
             raise
         except OutOfMemory as why:

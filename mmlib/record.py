@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .events import one_line
 from .files import oserror
 from .memory import OutOfMemory
-from .signals import Killed, Segfault
+from .signals import Killed, Signal
 from .spell import spell
 from .trace import MMState, Snapshot, Step, TaskState, VMAState
 
@@ -51,7 +51,7 @@ def call(method):
             result = method(self, *args, **kwargs)
         except OutOfMemory as why:
             error = oserror(errno.ENOMEM, str(why))
-        except (OSError, Segfault, Killed) as failed:
+        except (OSError, Signal, Killed) as failed:
             error = failed
         except BaseException:
             machine.busy, machine.events = False, None

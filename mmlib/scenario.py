@@ -17,7 +17,7 @@ import errno
 
 from .kinds import BadInput, at
 from .ops import CALLS
-from .signals import Segfault
+from .signals import Signal
 from .worlds import arena, mapcount, present, zero_frame
 
 # No count of faults is told of calls that make or replace an address space.
@@ -102,7 +102,7 @@ class Stage:
         before = None if name in UNCOUNTED else task.minor_faults
         try:
             answer = {"result": "ok"} | (CALLS[name](self, task, op) or {})
-        except Segfault as signal:
+        except Signal as signal:
             answer = {"result": signal.signal, "code": signal.code}
         except OSError as error:
             answer = {"result": ERRNO_NAMES.get(error.errno) or errno.errorcode[error.errno]}

@@ -2,10 +2,10 @@
 for them."""
 
 
-class Segfault(Exception):
-    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA) or "SEGV_ACCERR" (the VMA forbids it)."""
+class Signal(Exception):
+    """A bad access: `Segfault` or `BusError`, which are raised; this one never is."""
 
-    signal = "SIGSEGV"
+    signal = ""
 
     def __init__(self, task, addr: int, access: str, code: str, reason: str):
         super().__init__(f"{self.signal} ({code}): {reason}")
@@ -17,12 +17,16 @@ class Segfault(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class Segfault(Signal):
+    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA) or "SEGV_ACCERR" (the VMA forbids it)."""
 
-class BusError(Segfault):
+    signal = "SIGSEGV"
+
+
+class BusError(Signal):
     """SIGBUS; *code* is "BUS_ADRERR": the page lies beyond the end of the file."""
 
     signal = "SIGBUS"
-
 
 
 class Killed(Exception):
@@ -31,7 +35,6 @@ class Killed(Exception):
     def __init__(self, task, reason: str):
         super().__init__(f"{task.name} was killed: {reason}")
         self.task, self.reason = task, reason
-
 
 
 class PastEnd(Exception):

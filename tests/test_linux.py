@@ -35,6 +35,7 @@ from mmlib import (
 )
 from mmlib.linux import Linux, Lost, code, probe
 from mmlib.linux.task import Task
+from mmlib.signals import Signal
 
 pytestmark = [pytest.mark.linux, pytest.mark.skipif(
     bool(abilities.refusal()), reason=f"no kernel to be asked: {abilities.refusal()}")]
@@ -220,7 +221,7 @@ def scenario(world):
                  for row in task.pagemap(AT, 4 * PAGE) + task.pagemap(AT + (1 << 30), 64 * PAGE)]
     for failing in (lambda: a.store(AT + 2 * PAGE, 1), lambda: a.load(AT + 4 * PAGE),
                     lambda: b.touch(AT, 9 * PAGE), lambda: file.truncate(0) or b.load(AT + PAGE)):
-        with pytest.raises(Segfault) as caught:
+        with pytest.raises(Signal) as caught:
             failing()
         seen.append((type(caught.value), caught.value.addr, caught.value.code,
                      caught.value.access, caught.value.task.name))

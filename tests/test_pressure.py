@@ -24,6 +24,7 @@ from mmlib import (
     Segfault,
     validate,
 )
+from mmlib.signals import Signal
 
 AT, PMD = 0x40000, TINY.span(2)
 SHARED = MAP_SHARED | MAP_FIXED
@@ -354,7 +355,7 @@ def lived(here) -> list[str]:
             came.append("ok")
         except OSError as failed:
             came.append(errno.errorcode[failed.errno])
-        except (Killed, Segfault) as ended:
+        except (Killed, Signal) as ended:
             came.append(type(ended).__name__)
         validate(here)
         assert here.memory.used <= here.memory.frames

@@ -51,13 +51,13 @@ from mmlib import (
     Killed,
     Machine,
     Private,
-    Segfault,
     Task,
     validate,
 )
 from mmlib.geometry import PFN_MASK, PS, P, entry_pfn
 from mmlib.memory import ZERO_PFN
 from mmlib.mmu import access
+from mmlib.signals import Signal
 
 PAGE = 0x1000
 LAST = TINY.task_size // PAGE
@@ -108,7 +108,7 @@ def outcome(call, *args):
         value = call(*args)
     except OSError as failed:
         return "error", failed.errno
-    except Segfault as signal:
+    except Signal as signal:
         return signal.signal, signal.code, signal.addr
     except Killed:
         return ("killed",)

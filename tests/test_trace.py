@@ -24,6 +24,7 @@ from mmlib import (
 )
 from mmlib.events import KINDS
 from mmlib.geometry import P
+from mmlib.signals import Signal
 from mmlib.spell import spell
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -423,7 +424,7 @@ def play(here: Machine) -> None:
                   lambda: b.mmap(None, 0, "r", 2), lambda: files[0].pread(1, -1)):
         try:
             wrong()
-        except (OSError, Segfault):
+        except (OSError, Signal):
             pass
     b.mprotect(0x44000, 0x2000, "r"), c.munmap(0x48000, 0x1000)
     a.mremap(0x10000, 0x4000, 0x4000, 3, 0x80000), a.madvise(0x84000 - 0x2000, 0x1000, 102)

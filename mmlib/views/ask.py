@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..signals import Segfault
+from ..signals import Signal
 from ..trace import Snapshot, Step
 
 
@@ -100,7 +100,7 @@ def pages_reason(before: Snapshot, step: Step) -> str:
 
 
 def outcome(before: Snapshot, step: Step) -> str:
-    if isinstance(step.error, Segfault):
+    if isinstance(step.error, Signal):
         return step.error.signal
     return "it goes well" if step.error is None else "an error"
 
