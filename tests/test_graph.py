@@ -7,21 +7,11 @@ from scenes import ANON, MIB, PAGE
 
 from mmlib import LA57, MAP_SHARED, TINY, X86_64, FileTableCache, Machine
 from mmlib.geometry import PRESENT, entry_pfn
-from mmlib.views.graph import (
-    CELLS,
-    FILES,
-    GAP,
-    PROCESSES,
-    ROOM,
-    TABLE_W,
-    WIDE_W,
-    frame_id,
-    table_id,
-    task_id,
-    union,
-)
+from mmlib.views.graph import TABLE_W, WIDE_W, frame_id, table_id, task_id
+from mmlib.views.place import GAP
 from mmlib.views.state import state
 from mmlib.views.svg import still_svg, union_svg
+from mmlib.views.union import CELLS, FILES, PROCESSES, ROOM, union
 
 
 @pytest.fixture(params=scenes.ALL, ids=lambda scene: scene.__name__)

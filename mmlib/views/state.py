@@ -20,7 +20,7 @@ def state(graph: Graph, now: Snapshot, before: Snapshot | None = None,
     from *before*), "walk" (on the way that the address of *step* takes).
 
     >>> from mmlib import Machine, TINY
-    >>> from mmlib.views.graph import union
+    >>> from mmlib.views.union import union
     >>> m = Machine(TINY); a = m.spawn("a"); now = m.snapshot()
     >>> [(name, sorted(classes)) for name, (classes, _) in state(union([now]), now).items()][:2]
     [('k2_1/a', ['on']), ('k2_1/a>t2_1', ['on'])]

@@ -13,12 +13,12 @@ import traitlets
 from ..machine import Machine
 from ..trace import Snapshot, Step
 from .ask import QUESTIONS, Question
-from .graph import union
 from .outline import who
 from .state import delta, encode, state
 from .still import figure
 from .svg import union_svg
 from .text import describe, narration, plain, summary
+from .union import union
 
 HERE = Path(__file__).parent
 COUNTERS = ("faults", "copies", "zero_fills", "cache_fills", "flushes", "flush_targets")
