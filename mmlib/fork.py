@@ -24,14 +24,19 @@ def dup_mmap(machine, parent: MM, child: MM) -> None:
     wrote = False
     try:
         for copy in child.vmas:
-            if copy.anon_vma is None:                   # vma_needs_copy
-                machine.emit("skip_range", copy.start, copy.end)
-            else:
+            if vma_needs_copy(copy):
                 wrote = True
                 copy_page_range(machine, parent, child, copy)
+            else:
+                machine.emit("skip_range", copy.start, copy.end)
     finally:
         if wrote and parent.vmas:
             flush_range(machine, parent, parent.vmas[0].start, parent.vmas[-1].end)
+
+
+def vma_needs_copy(vma: VMA) -> bool:
+    """Has *vma* ever had a private page?  All else a fault can fill in again."""
+    return vma.anon_vma is not None
 
 
 def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
