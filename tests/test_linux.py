@@ -316,6 +316,30 @@ def test_files_close_with_their_last_process(world):
         assert refused.value.errno == errno.EBADF
 
 
+def test_the_kernel_answers_for_a_closed_file(world):
+    """It looks at the offset first (ksys_mmap_pgoff)."""
+    task, file = world.spawn(), world.memfd("f")
+    file.close()
+    for offset, code in ((1, errno.EINVAL), (0, errno.EBADF)):
+        with pytest.raises(OSError) as refused:
+            task.mmap(AT, PAGE, "r", MAP_SHARED, file, offset)
+        assert refused.value.errno == code
+
+
+def test_mincore_of_nothing(world):
+    """Asked once, and told nothing."""
+    assert world.spawn().mincore(AT, 0) == b""
+
+
+def test_addresses_are_chosen_alike_in_each_process(world, as_recorded):
+    """And as the simulator chooses them, also after exec."""
+    task, other, simulated = world.spawn(), world.spawn(), Machine().spawn()
+    other.exec()
+    for length in (PAGE, 1 << 21, 3 << 20):
+        assert {one.mmap(None, length, "rw", ANON) for one in (task, other)} == {
+            simulated.mmap(None, length, "rw", ANON)}
+
+
 def test_exec_gives_an_empty_address_space(world):
     """It ends the other threads, keeps the process and its files, and can be forked again."""
     a = world.spawn("a")
