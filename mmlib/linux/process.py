@@ -46,13 +46,13 @@ ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(code)(data, sock)
 
 
 ADDR_NO_RANDOMIZE = 0x40000             # personality(2): the same layout for each process
-personality = getattr(ctypes.CDLL(None), "personality", None)   # not every system has it
 
 
 @contextmanager
 def without_randomness():
     """What this thread starts meanwhile has mmap_base where the simulator has it; where a container
     forbids that, the kernel goes on choosing addresses at random."""
+    personality = ctypes.CDLL(None).personality
     before = personality(0xFFFFFFFF)
     if before >= 0:
         personality(before | ADDR_NO_RANDOMIZE)
