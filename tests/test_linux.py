@@ -77,7 +77,8 @@ def soon(condition, seconds=20):
 
 
 # the recordings --------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["examples-30", "examples-ptshare-10"])
+@pytest.mark.parametrize("name", ["examples-30", "examples-ptshare-10",
+                                  "linux-6.18-calls"])
 def test_this_kernel_answers_as_the_recorded_one(name, as_recorded, capsys):
     """All sequences, in all tiers that this kernel lets us see."""
     status, out, _ = replay(capsys, DATA / f"{name}.json", "--on", "linux")
