@@ -134,8 +134,8 @@ def witness() -> str:
     """
     if why := refusal():
         return f"Answers are those recorded on {name(recording()['recorded_on'])}; {why}."
-    frames = "tells" if abilities.frame_numbers() else "hides"
-    return f"This computer's kernel answers: {this()}. It {frames} frame numbers to you."
+    frames = "tells you" if abilities.frame_numbers() else "does not tell you"
+    return f"This computer's kernel answers: {this()}. It {frames} in which frame a page lies."
 
 
 def probed() -> str:
