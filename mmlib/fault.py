@@ -30,8 +30,7 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
     vma = task.mm.find_vma(addr)
     machine.emit("find_vma", addr, vma or "there is none")
     if vma is None:
-        code = "SEGV_MAPERR" if machine.geometry.canonical(addr) else "SI_KERNEL"
-        raise Segfault(task, addr, access, code, f"{addr:#x} is not mapped")
+        raise Segfault(task, addr, access, "SEGV_MAPERR", f"{addr:#x} is not mapped")
     if not vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS):
         raise Segfault(task, addr, access, "SEGV_ACCERR",
                        f"{addr:#x} is mapped {vma.perms}, which forbids a {access}")

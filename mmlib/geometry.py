@@ -107,15 +107,6 @@ class Geometry:
         """All indices of *addr*, top level first."""
         return tuple(self.index(addr, level) for level in range(self.levels, 0, -1))
 
-    def canonical(self, addr: int) -> bool:
-        """Is *addr* in one of the halves that the tables reach?  TINY is all one half.
-
-        >>> X86_64.canonical(1 << 47), X86_64.canonical((1 << 47) - 1), LA57.canonical(1 << 47)
-        (False, True, True)
-        """
-        half = 1 << self.page_shift + self.bits * self.levels - 1
-        return self.task_size > half or addr < half or (1 << 64) - half <= addr < 1 << 64
-
     def level_name(self, level: int) -> str:
         """The kernel's name of a table of *level*.
 

@@ -18,8 +18,7 @@ class Signal(Exception):
 
 
 class Segfault(Signal):
-    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA), "SEGV_ACCERR" (the VMA forbids it) or
-    "SI_KERNEL" (not canonical: a general protection fault)."""
+    """SIGSEGV.  *code* is "SEGV_MAPERR" (no VMA) or "SEGV_ACCERR" (the VMA forbids it)."""
 
     signal = "SIGSEGV"
 
