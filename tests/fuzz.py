@@ -47,9 +47,13 @@ class Found(AssertionError):
 
 
 class Source:
-    """One bare process, of which each sequence gets a fork: that is faster than a fresh one."""
+    """One bare process, of which each sequence gets a fork: that is faster than a fresh one.
+
+    Whoever asks stays on its CPU meanwhile, or each answer would have to wake another."""
 
     def __init__(self):
+        self.cpus = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {max(self.cpus)})
         self.linux = Linux()
         self.task = self.linux.spawn("source")
         self.linux.zero_frame           # known from now on
@@ -62,6 +66,7 @@ class Source:
         if self.folder:
             self.folder.remove()
         self.linux.close()
+        os.sched_setaffinity(0, self.cpus)
 
     def world(self) -> "Forked":
         return Forked(self)
@@ -185,7 +190,6 @@ def main() -> int:
     if why := differs():
         print(f"skipped: {why}")
         return 0
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})     # both ends of a line on one CPU
     until, number, found = time.monotonic() + 60 * args.minutes, args.seed, 0
     with Source() as source:
         fuzzer = Fuzzer(source)

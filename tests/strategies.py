@@ -13,7 +13,7 @@ SPAN, GIB = 1 << 21, 1 << 30
 TOP = X86_64.mmap_base - ARENA          # below it lies what the kernel places
 CENTRES = (16 * PAGE, SPAN, GIB, 1 << 39, TOP)      # borders of tables of each level
 # Advice, and how often each comes; each is tried on memory that may refuse it.
-ADVICE = {"dontneed": 6, "free": 7, "remove": 9, "dontfork": 3, "dofork": 3, "wipeonfork": 6,
+ADVICE = {"dontneed": 6, "free": 12, "remove": 9, "dontfork": 3, "dofork": 3, "wipeonfork": 12,
           "keeponfork": 4, "populate_read": 4, "populate_write": 4, "willneed": 2,
           "guard_install": 4, "guard_remove": 4, "dontneed_locked": 1, "cold": 1, "normal": 1,
           "random": 1, "sequential": 1, "dontdump": 1, "dodump": 1, "nohugepage": 1}
@@ -28,9 +28,11 @@ def weighted(**often: int):
 
 
 NAMES, ADVICES = weighted(**OFTEN), weighted(**ADVICE)
+MOVES = weighted(**{"": 2, "maymove": 6, "maymove fixed": 4, "maymove dontunmap": 2,
+                    "maymove fixed dontunmap": 2})
 BYTE, SMALL = st.integers(1, 255), st.integers(0, 9)
 LENGTHS = st.sampled_from([n * PAGE for n in (1, 2, 3, 1, 4, 1, 6, 2, 8, 1, 16, 24) * 3]
-                          + [0, 100, PAGE + 1, 3 * PAGE - 1, 4 * PAGE])
+                          + [0, 0, 100, PAGE + 1, 3 * PAGE - 1, 4 * PAGE])
 NEAR = st.integers(-12, 12)
 PROTS = st.sampled_from(["rw"] * 10 + ["r", "r", "none", "w", "x", "rx", "rwx"])
 # Often at the start of a page; a call that wants whole pages is then told so.
@@ -69,7 +71,7 @@ class Fields:
 
     # memory --------------------------------------------------------------------------------
     def mmap(self) -> dict:
-        kind = self.draw(st.sampled_from(["private"] * 4 + ["shared"] * 4 + ["shared_validate"]))
+        kind = self.draw(st.sampled_from(["private"] * 5 + ["shared"] * 3 + ["shared_validate"]))
         flags = [kind]
         where = self.draw(st.sampled_from([["fixed"]] * 6 + [["noreplace"], [], [], None, None]))
         flags += where or []
@@ -85,7 +87,7 @@ class Fields:
         if where is None:
             fields["addr"] = None
             fields.pop("like", None)
-        if kind == "shared_validate" or self.chance(55):
+        if kind == "shared_validate" or self.chance(45):
             offset = self.draw(st.sampled_from((0, 0, 1, 2, 5, 11))) * PAGE
             fields |= {"file": self.draw(SMALL), "offset": offset + self.draw(INSIDE)}
         return fields
@@ -108,9 +110,7 @@ class Fields:
         return self.span(*(() if bulk else (SPAN,))) | {"advice": advice}
 
     def mremap(self) -> dict:
-        flags = self.draw(st.sampled_from(([], [], ["maymove"], ["maymove"], ["maymove", "fixed"],
-                                           ["maymove", "fixed"], ["maymove", "dontunmap"],
-                                           ["maymove", "fixed", "dontunmap"])))
+        flags = self.draw(MOVES).split()
         fields = self.span() | {"flags": flags}
         same = self.chance(90 if "dontunmap" in flags else 40)
         fields["new_len"] = None if same else self.draw(LENGTHS)

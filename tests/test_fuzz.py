@@ -77,6 +77,12 @@ def test_the_recording_holds_every_kind_of_call():
     assert recording["recorded_on"]["kernel"].startswith("6.18.")
 
 
+@pytest.mark.linux
+def test_this_kernel_answers_as_the_recorded_one(source, capsys):
+    """All sequences of the recording."""
+    assert replay(capsys, CALLS, "--on", "linux")[1].splitlines()[-1] == "66 passed, 0 failed"
+
+
 # both worlds -----------------------------------------------------------------------------------
 @pytest.mark.linux
 @pytest.mark.parametrize("seed", range(2))

