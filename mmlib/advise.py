@@ -17,6 +17,7 @@ from .vma import (
     VM_HUGEPAGE,
     VM_HUGETLB,
     VM_LOCKED,
+    VM_MAYBE_GUARD,
     VM_MAYSHARE,
     VM_MAYWRITE,
     VM_MERGEABLE,
@@ -165,11 +166,13 @@ def remove(machine, mm, vma, start: int, end: int) -> None:
 def guard_install(machine, mm, vma, start: int, end: int) -> None:
     """Put a marker into every entry: an access is a SIGSEGV, and no VMA was split.
 
-    The VMA gets an anon_vma, so that fork copies the markers (madvise_guard_install)."""
+    The VMA is marked, so that fork copies them (madvise_guard_install)."""
     if vma.flags & (VM_LOCKED | VM_HUGETLB | VM_SHARED_PT):
         raise oserror(errno.EINVAL, f"{vma} cannot hold guard regions")
     unshare_range(machine, mm, vma.start, vma.end)
-    anon_vma_prepare(vma)
+    vma.flags |= VM_MAYBE_GUARD
+    if vma.file is None:
+        anon_vma_prepare(vma)
     zap_page_range(machine, mm, start, end)
     for addr in range(start, end, machine.geometry.page_size):
         table = mm.pgd

@@ -113,7 +113,8 @@ TIERS = {"semantics": ("result", "code", "value", "data", "addr", "count"), "map
 # What each may hold.
 EXPECT = {
     "result": text("ok, an errno name, SIGSEGV or SIGBUS", r"ok|SIGSEGV|SIGBUS|E[A-Z0-9]+"),
-    "code": text("a si_code name", r"[A-Z_]+"), "value": BYTE, "data": HEX,
+    "code": text("a si_code name", r"[A-Z_]+"), "value": BYTE,
+    "data": text("bytes as pairs of hexadecimal digits", r"([0-9a-f]{2}){0,65536}"),  # also none
     "addr": whole(-1 << 63, 1 << 63), "count": NUMBER, "minflt": NUMBER,
     "tables": by_process("an object of process numbers and table counts", NUMBER),
     "maps": rows("a list of [start, end, perms, backing, offset]",

@@ -65,6 +65,8 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         raise oserror(errno.EINVAL, f"offset {offset:#x} is not a multiple of {size}")
     if not anonymous and file is None:
         raise oserror(errno.EBADF, "there is neither a file nor MAP_ANONYMOUS")
+    if not anonymous:
+        file.check()
     if length == 0:
         raise oserror(errno.EINVAL, "the length is 0")
     huge = bool(flags & MAP_HUGETLB) if anonymous else file.inode.huge
@@ -120,6 +122,8 @@ def choose_address(machine, mm, addr: int | None, length: int, flags: int, align
         hint = -(-hint // align) * align
         if hint and hint <= geometry.task_size - length and not mm.vmas_in(hint, hint + length):
             return hint
+        if not hint and flags & (MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB) == MAP_ANONYMOUS:
+            return mm.unmapped_anonymous(length)
         return mm.unmapped_area(length, align)
     if addr is None:
         raise ValueError("MAP_FIXED needs an addr, not None")

@@ -16,6 +16,7 @@ from .vma import (
     VM_LOCKED,
     VM_MAYSHARE,
     VM_NOSHARE,
+    VM_MAYBE_GUARD,
     VM_TRACKED,
     VM_WRITE,
     VMA,
@@ -29,7 +30,8 @@ def shareable(vma: VMA, base: int, level: int) -> bool:
 
     It can if *vma* is a shared mapping that covers the table's whole span, and nothing in the
     entries belongs to this process alone (page_table_shareable, want_pmd_share)."""
-    return bool(vma.flags & VM_MAYSHARE and not vma.flags & VM_TRACKED and vma.anon_vma is None
+    return bool(vma.flags & VM_MAYSHARE and not vma.flags & (VM_TRACKED | VM_MAYBE_GUARD)
+                and vma.anon_vma is None
                 and vma.start <= base and base + vma.mm.geometry.span(level) <= vma.end)
 
 

@@ -280,3 +280,11 @@ def test_recursion_of_any_depth_is_survived(tmp_path, capsys):
         text = json.dumps(SMALL).replace('"value": 7', '"value": ' + "[" * depth + "]" * depth, 1)
         status, _, err = replay(capsys, write(tmp_path, text))
         assert (status, err.count("\n")) == (2, 1)
+
+
+def test_an_answer_may_have_no_bytes(tmp_path):
+    """A read at the end of the file, mincore of nothing; a store has at least one."""
+    nothing = op("mincore", addr=0, len=0, expect={"result": "ok", "data": ""})
+    load(write(tmp_path, document(mmap(), nothing, form="mmlib/1")))
+    with pytest.raises(BadInput, match="hexadecimal"):
+        load(write(tmp_path, document(mmap(), op("store", addr=0, data=""), form="mmlib/1")))

@@ -138,6 +138,18 @@ def test_a_private_page_freezes_when_it_is_written(task, file):
 
 
 # where it goes ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("pages, flags, hint, at", [
+    (3, ANON, None, -4), (4, ANON, None, -8), (8, ANON, None, -12), (4, SHARED_ANON, None, -5),
+    (4, ANON, TOP - PAGE, -5)])
+def test_what_a_table_maps_begins_at_its_border(task, pages, flags, hint, at):
+    """thp_get_unmapped_area: a whole number of PTE tables of private anonymous memory; not if it
+    is shared, or somebody gave a hint."""
+    task.mmap(None, PAGE, "r", SHARED_ANON)
+    assert task.mmap(hint, pages * PAGE, "rw", flags) == TOP + at * PAGE
+    if at % 4 == pages % 4 == 0:        # the next one touches it
+        assert task.mmap(None, 4 * PAGE, "r", flags) == TOP + (at - 4) * PAGE
+
+
 def test_the_kernel_chooses_top_down(task):
     """The highest gap that fits; the same in every run."""
     starts = [task.mmap(None, n * PAGE, "r", SHARED_ANON) for n in (1, 2)]
@@ -202,6 +214,13 @@ def test_noreplace_leaves_what_is_there(first, pages, flags):
     task = mapped(".Rr.")
     assert refused(task.mmap, page(first), pages * PAGE, "rw", ANON | flags) == "EEXIST"
     assert picture(task.mm) == ".Rr"
+
+
+def test_a_closed_file_is_looked_for_after_the_offset(task, file):
+    """ksys_mmap_pgoff: EINVAL for the offset, then EBADF, then what is wrong with the rest."""
+    file.close()
+    assert refused(task.mmap, None, PAGE, "r", MAP_SHARED, file, 1) == "EINVAL"
+    assert refused(task.mmap, None, 0, "r", MAP_SHARED, file, 0) == "EBADF"
 
 
 # errors, in the order of ksys_mmap_pgoff and do_mmap -------------------------------------------

@@ -39,7 +39,8 @@ class Task(Asking):
             return self.call("mmap", at, length, prot_bits(prot), flags, -1, offset).result
         if not isinstance(file, File):
             raise TypeError(f"file is a File of this world, not {file!r}")
-        file.check()
+        if file.closed:
+            return self.call("mmap", at, length, prot_bits(prot), flags, -1, offset).result
         fd = self.ask(self.line.take, file.fd)
         try:
             return self.call("mmap", at, length, prot_bits(prot), flags, fd, offset).result
@@ -81,12 +82,11 @@ class Task(Asking):
     def mincore(self, addr: int, length: int) -> bytes:
         self.spare(positive("addr", addr), positive("length", length))
         out, end = b"", addr + length
-        while addr < end or not out and not length:
+        for addr in range(addr, end, VECTOR * PAGE) or [addr]:      # once if the length is 0
             piece = min(end - addr, VECTOR * PAGE)
             pages = -(-piece // PAGE)
             reply = self.call("mincore", addr, piece, self.line.payload, back=pages)
             out += bytes(byte & 1 for byte in reply.payload[:pages])
-            addr += VECTOR * PAGE
         return out
 
     # accesses ------------------------------------------------------------------------------
