@@ -72,7 +72,7 @@ def check_linux(sequence: dict) -> None:
                        f"computer, not {sequence['cpus']}", 'field "cpus"')
     for number, op in enumerate(sequence["ops"]):
         with at(f"op {number}"):
-            if op["op"] == "shrink" or op.get("advice") in NOT_LINUX:
+            if op["op"] in ("shrink", "ioctl") or op.get("advice") in NOT_LINUX:
                 what = op["advice"] if "advice" in op else op["op"]
                 raise BadInput(f"expected what Linux can do with --on linux, not {shown(what)}")
 

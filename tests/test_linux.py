@@ -146,6 +146,8 @@ def test_hidden_frames_are_not_compared(tmp_path, capsys, monkeypatch):
     ({"cpus": 1024}, [], 'field "cpus": expected at most'),
     ({"mounts": [{"fstype": "msharefs", "path": "/share"}]}, [], "mount at /share"),
     ({}, [{"op": "shrink"}], "op 0: expected what Linux can do"),
+    ({}, [op("open", file="f", path="/dev/shm/f"), op("ioctl", file="f", request=1)],
+     "op 1: expected what Linux can do"),
     ({}, [op("madvise", addr=0, len=PAGE, advice="noshare_tables")], "expected what Linux can do"),
     ({}, [op("madvise", addr=0, len=PAGE, advice=1001)], "expected what Linux can do"),
     ({}, [op("madvise", addr=0, len=PAGE, advice="hwpoison")], "expected what Linux can do"),
