@@ -25,7 +25,8 @@ class Bill(NamedTuple):
     true_tables: int
 
     def __str__(self) -> str:
-        return (f"{self.mm:10} rss {self.rss:>10} pss {self.pss:>10} (true {self.true_pss:>10}) "
+        name = self.mm[self.mm.rfind("/") + 1:]         # a host is named after its file
+        return (f"{name:10} rss {self.rss:>10} pss {self.pss:>10} (true {self.true_pss:>10}) "
                 f"tables {self.tables:>8} (true {self.true_tables:>8})")
 
 

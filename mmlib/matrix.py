@@ -195,7 +195,7 @@ class Matrix:
     def _repr_html_(self) -> str:
         head, *body = self.rows()
         top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
-        lines = "".join(f'<tr><th scope="row">{name}</th>'
+        lines = "".join(f'<tr><th scope="row" style="white-space:nowrap">{name}</th>'
                         + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
                         for name, *cells in body)
         return f"<table><thead><tr>{top}</tr></thead><tbody>{lines}</tbody></table>"

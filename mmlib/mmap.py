@@ -7,6 +7,7 @@ from .abi import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
     MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NORESERVE,
@@ -83,6 +84,8 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         raise oserror(errno.EINVAL, f"offset {offset:#x} lies inside a huge page")
     if not anonymous and not file.inode.can_mmap:
         raise oserror(errno.ENODEV, f"{file.name} cannot be mapped")
+    if flags & MAP_GROWSDOWN and (vm_flags & VM_MAYSHARE or not anonymous):
+        raise oserror(errno.EINVAL, "only private anonymous memory can be a stack that grows down")
     if region:
         region.check_mmap(start, length, bool(vm_flags & VM_MAYSHARE))
     for flag, bit in FLAGS.items():

@@ -75,7 +75,7 @@ def finish(machine, actor, made: Call, action: str, result, error, addr) -> None
     machine.trace.append(Step(
         len(machine.trace), actor.name,
         one_line(action if actor is machine else f"{actor.name}.{action}"),
-        result, error, events, machine.snapshot(), addr if type(addr) is int else None,
+        result if error is None else error, error, events, machine.snapshot(), addr if type(addr) is int else None,
         mm and mm.name))
 
 

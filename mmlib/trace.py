@@ -107,7 +107,7 @@ class Snapshot:
 class Step:
     """One call: what was asked, what came of it, what happened, and the state after it.
 
-    *result* is what the call returned; *error* is its exception, if it failed.
+    *result* is what the call returned, or its exception if it failed, which *error* is too.
     """
 
     number: int

@@ -16,6 +16,7 @@ from mmlib import (
     MADV_GUARD_INSTALL,
     MADV_GUARD_REMOVE,
     MADV_HUGEPAGE,
+    MADV_HWPOISON,
     MADV_KEEPONFORK,
     MADV_MERGEABLE,
     MADV_NOHUGEPAGE,
@@ -28,6 +29,7 @@ from mmlib import (
     MADV_REMOVE,
     MADV_SEQUENTIAL,
     MADV_SHARE_TABLES,
+    MADV_SOFT_OFFLINE,
     MADV_UNMERGEABLE,
     MADV_WILLNEED,
     MADV_WIPEONFORK,
@@ -53,7 +55,8 @@ PAIRS = [(MADV_RANDOM, MADV_NORMAL), (MADV_SEQUENTIAL, MADV_NORMAL), (MADV_DONTF
          (MADV_WIPEONFORK, MADV_KEEPONFORK), (MADV_DONTDUMP, MADV_DODUMP),
          (MADV_NOSHARE_TABLES, MADV_SHARE_TABLES), (MADV_MERGEABLE, MADV_UNMERGEABLE)]
 ADVICE = sorted(value for name, value in vars(mmlib).items()
-                if name.startswith("MADV_") and value != MADV_COLLAPSE)
+                if name.startswith("MADV_")
+                and value not in (MADV_COLLAPSE, MADV_HWPOISON, MADV_SOFT_OFFLINE))
 
 
 def advise(task, first, pages, advice):
@@ -90,7 +93,8 @@ def test_the_order_of_checks(advice):
     assert refused(task.madvise, TINY.task_size, PAGE, advice) == "ENOMEM"
 
 
-@pytest.mark.parametrize("advice", [5, 6, 7, 26, 99, 101, 104, -1, 1 << 40, MADV_COLLAPSE])
+@pytest.mark.parametrize("advice", [5, 6, 7, 26, 99, 104, -1, 1 << 40, MADV_COLLAPSE,
+                                    MADV_HWPOISON, MADV_SOFT_OFFLINE])
 @pytest.mark.parametrize("first, pages", [(0, 1), (0, 0), (9, 1)])
 def test_unknown_advice(advice, first, pages):
     """EINVAL, whatever the range is: even an empty one."""

@@ -87,6 +87,14 @@ def test_flags_that_change_nothing_one_can_see(task, flag):
     task.store(page(0), b"x")
 
 
+@pytest.mark.parametrize("more, there", [(MAP_POPULATE, True), (MAP_POPULATE | MAP_NONBLOCK, False),
+                                         (MAP_LOCKED | MAP_NONBLOCK, True)])
+def test_nonblock_populates_nothing(task, more, there):
+    """do_mmap: MAP_NONBLOCK takes MAP_POPULATE back, but no lock."""
+    task.mmap(page(0), PAGE, "rw", ANON | MAP_FIXED | more)
+    assert task.pagemap(page(0), PAGE)[0].present == there
+
+
 def test_with_map_anonymous_a_file_is_ignored(task, file):
     """And so is the offset, if it is whole pages."""
     task.mmap(page(0), PAGE, "r", ANON | MAP_FIXED, file, (1 << 63) + PAGE)
@@ -233,6 +241,7 @@ def test_a_closed_file_is_looked_for_after_the_offset(task, file):
     (page(0), PAGE, MAP_ANONYMOUS, 0, "EINVAL"),                # neither private nor shared
     (page(0), PAGE, MAP_ANONYMOUS | 0xf, 0, "EINVAL"),
     (page(0), PAGE, MAP_ANONYMOUS | MAP_SHARED_VALIDATE, 0, "EINVAL"),
+    (page(0), PAGE, MAP_ANONYMOUS | MAP_SHARED | MAP_GROWSDOWN, 0, "EINVAL"),
     (page(0) + 1, PAGE, ANON | MAP_FIXED, 0, "EINVAL"),
     (page(0) + 1, PAGE, ANON | MAP_FIXED_NOREPLACE, 0, "EINVAL"),
     (page(0) + 1, 0, ANON | MAP_FIXED, 0, "EINVAL"),
@@ -263,6 +272,9 @@ def test_mmap_refuses(task, addr, length, flags, offset, code):
     (page(0), PAGE, 0, 1 << 63, "EOVERFLOW"),                   # and the type last
     (page(0), PAGE, MAP_SHARED_VALIDATE | MAP_SYNC, 0, "EOPNOTSUPP"),
     (page(0), PAGE, MAP_SHARED_VALIDATE | 1 << 25, 0, "EOPNOTSUPP"),
+    (page(0), PAGE, MAP_SHARED_VALIDATE | 1 << 31, 0, "EOPNOTSUPP"),
+    (page(0), PAGE, MAP_SHARED | MAP_GROWSDOWN, 0, "EINVAL"),
+    (page(0), PAGE, MAP_PRIVATE | MAP_GROWSDOWN, 0, "EINVAL"),
     (page(0), PAGE, MAP_SHARED_VALIDATE | MAP_FIXED_NOREPLACE, 0, "EOPNOTSUPP"),
 ])
 def test_mmap_of_a_file_refuses(task, file, addr, length, flags, offset, code):
@@ -281,7 +293,7 @@ def test_the_last_offset_that_can_be_mapped(task, file):
 def test_shared_validate_takes_what_it_knows(task, file):
     """LEGACY_MAP_MASK; ordinary MAP_SHARED ignores unknown bits (MM13)."""
     flags = MAP_FIXED | MAP_POPULATE | MAP_NORESERVE | MAP_STACK | MAP_LOCKED
-    task.mmap(page(0), PAGE, "rw", MAP_SHARED_VALIDATE | flags, file)
+    task.mmap(page(0), PAGE, "rw", MAP_SHARED_VALIDATE | flags | 0xc0 | 0x1f << 26, file)
     task.mmap(page(1), PAGE, "rw", MAP_SHARED | MAP_FIXED | MAP_SYNC | 1 << 25, file)
     assert picture(task.mm) == "SS"
 
