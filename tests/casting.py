@@ -1,7 +1,12 @@
 """From calls that were drawn one by one to a sequence: who makes each, and what it is about."""
 
+from mmlib.geometry import X86_64
+from mmlib.worlds import ARENA
+
 PAGE = 4096
 ALIVE, PATH = 5, "/dev/shm/p"           # processes at a time; the file that is opened
+# No access lies above: what is not canonical is SI_KERNEL on Linux, SEGV_MAPERR here (DESIGN.md).
+LAST = X86_64.task_size - ARENA - 1
 LARGE = 1 << 24                         # bytes that no call is to fault in
 UNKNOWN_BITS = (1 << 21, 1 << 24)       # of mmap's flags: no kernel has given them a meaning
 
@@ -79,6 +84,8 @@ class Cast:
                 op["addr"] = start + op["addr"] % size
         if op["op"] == "mremap" and op["new_len"] is None:
             op["new_len"] = op["len"]
+        if op["op"] in ("load", "store", "touch"):
+            op["addr"] = min(op["addr"], LAST)
         return op
 
     def remember(self, op: dict) -> None:
