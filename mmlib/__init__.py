@@ -19,19 +19,22 @@ enforces it:
     rowwise                 rows of entries that are alike
     unsharerows unshare rmap        letting go of shared tables; who maps a page
     signals unmap           SIGSEGV, SIGBUS, Killed; taking mappings away
+    mshare mshare2025       msharefs: an address space behind a file, and who links its tables
     hugefault fault         a page fault
     sources lending bulk    many accesses at once, as far as they are alike
     populate protect fork move remap mmap advise    the other verbs of the kernel
     procfs accounts         what the kernel tells of an mm, and who is billed
     mmu                     one access: TLB, walk, exception
     frozen spell record     one call is one Step
-    openfile namespace task machine     what a script calls
-    tally checktables check problems        what must hold between two steps; exercises
+    openfile msharefile msharefs namespace task machine     what a script calls
+    tally checktables check what must hold between two steps
+    regimes matrix          the ways to share memory, and a table that compares them
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say
     cost                    counting experiments
     worlds scenario compare replay          running it, here or on a kernel, and comparing
+    answers judge problems  both asked the same, side by side; exercises
     image export            the machine as bytes, for another MMU to walk
     views                   pictures and text; the only layer that may import a widget library
     __main__                the command line
@@ -42,6 +45,7 @@ from .abi import *  # noqa: F401,F403
 from .check import validate
 from .geometry import LA57, TINY, X86_64, Geometry
 from .machine import Machine
+from .msharefile import MshareCreate, MshareUnmap
 from .openfile import File
 from .sharing import FileTableCache, HugetlbPmdSharing, Private
 from .signals import BusError, Killed, Segfault
@@ -50,7 +54,7 @@ from .trace import Event, Snapshot, Step, Trace
 
 __version__ = "0.1.0"
 __all__ = ["Machine", "Task", "File", "TINY", "X86_64", "LA57", "Geometry", "Private",
-           "HugetlbPmdSharing", "FileTableCache",
+           "HugetlbPmdSharing", "FileTableCache", "MshareCreate", "MshareUnmap",
            "Segfault", "BusError", "Killed", "validate", "Event", "Snapshot", "Step", "Trace",
            *(name for name in vars(abi) if name.split("_")[0] in
-             ("PROT", "MAP", "MREMAP", "MADV", "MS", "O", "FALLOC"))]
+             ("PROT", "MAP", "MREMAP", "MADV", "MS", "O", "FALLOC", "MSHAREFS"))]

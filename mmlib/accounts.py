@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .geometry import PRESENT, PS, entry_pfn
 from .memory import ZERO_PFN
+from .procfs import pss, rss
 from .rows import Rows
 
 
@@ -24,7 +25,8 @@ class Bill(NamedTuple):
     true_tables: int
 
     def __str__(self) -> str:
-        return (f"{self.mm:10} rss {self.rss:>10} pss {self.pss:>10} (true {self.true_pss:>10}) "
+        name = self.mm[self.mm.rfind("/") + 1:]         # a host is named after its file
+        return (f"{name:10} rss {self.rss:>10} pss {self.pss:>10} (true {self.true_pss:>10}) "
                 f"tables {self.tables:>8} (true {self.true_tables:>8})")
 
 
@@ -36,7 +38,7 @@ def bill(machine) -> Rows:
     a          rss          0 pss          0 (true          0) tables        0 (true        0)
     """
     tables, size, limit = machine.tables, machine.geometry.page_size, machine.geometry.task_size
-    mms = list({task.mm: None for task in machine.tasks})
+    mms = machine.mms()
     pages = {mm: Counter(entry_pfn(e) for *_, e in tables.leaves(mm.pgd, 0, limit)
                          if e & PRESENT and not e & PS and entry_pfn(e) != ZERO_PFN) for mm in mms}
     walked = {mm: {t.pfn for *_, t in tables.links(mm.pgd, 0, limit)} for mm in mms}
@@ -44,9 +46,7 @@ def bill(machine) -> Rows:
     table_users = Counter(pfn for mm in mms for pfn in walked[mm])
     out = []
     for mm in mms:
-        pss = sum(n * (size << 12) // machine.memory.folio(pfn).mapcount
-                  for pfn, n in pages[mm].items()) >> 12
-        out.append(Bill(mm.name, sum(pages[mm].values()) * size, pss,
+        out.append(Bill(mm.name, rss(machine, mm), pss(machine, mm),
                         sum((size << 12) // page_users[pfn] for pfn in pages[mm]) >> 12,
                         mm.nr_tables * size,
                         sum((size << 12) // table_users[pfn] for pfn in walked[mm]) >> 12))

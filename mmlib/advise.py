@@ -7,7 +7,7 @@ from .fault import next_table
 from .files import oserror
 from .geometry import GUARD, PRESENT, A, D, entry_pfn
 from .populate import faultin
-from .signals import Guarded, PastEnd
+from .signals import FaultSigsegv, PastEnd
 from .tlb import flush_range
 from .unmap import punch_hole, zap_page_range
 from .unshare import put_table, unshare_edges, unshare_range
@@ -17,6 +17,7 @@ from .vma import (
     VM_HUGEPAGE,
     VM_HUGETLB,
     VM_LOCKED,
+    VM_MAYBE_GUARD,
     VM_MAYSHARE,
     VM_MAYWRITE,
     VM_MERGEABLE,
@@ -26,6 +27,7 @@ from .vma import (
     VM_READ,
     VM_SEQ_READ,
     VM_SHARED,
+    VM_SHARED_PT,
     VM_WIPEONFORK,
     VM_WRITE,
     anon_vma_prepare,
@@ -102,7 +104,7 @@ def populate_range(machine, task, start: int, end: int, write: bool) -> None:
             raise oserror(errno.EINVAL, f"{vma} forbids it")
         try:
             faultin(machine, task, vma, at, min(end, vma.end), write)
-        except (PastEnd, Guarded):
+        except (PastEnd, FaultSigsegv):
             raise oserror(errno.EFAULT, f"{vma} has a page that cannot be had") from None
         at = vma.end
 
@@ -119,6 +121,9 @@ def dontneed(machine, mm, vma, start: int, end: int) -> None:
 
 def dontneed_locked(machine, mm, vma, start: int, end: int) -> None:
     """MADV_DONTNEED that does not mind mlock."""
+    if vma.flags & VM_SHARED_PT:
+        vma.file.inode.region.dontneed(vma, start, end)
+        return
     if vma.huge:                        # whole huge pages only, no more than was asked for
         huge = machine.geometry.huge_size
         if start % huge:
@@ -152,6 +157,8 @@ def remove(machine, mm, vma, start: int, end: int) -> None:
         raise oserror(errno.EINVAL, f"{vma} has no file to punch a hole into")
     if vma.flags & (VM_SHARED | VM_MAYWRITE) != VM_SHARED | VM_MAYWRITE:
         raise oserror(errno.EACCES, f"{vma} is not a writable shared mapping")
+    if vma.flags & VM_SHARED_PT:
+        raise oserror(errno.EOPNOTSUPP, f"{vma} holds no data of its file")
     offset = vma.index(start) << machine.geometry.page_shift
     punch_hole(machine, vma.file.inode.mapping, offset, offset + end - start)
 
@@ -159,11 +166,13 @@ def remove(machine, mm, vma, start: int, end: int) -> None:
 def guard_install(machine, mm, vma, start: int, end: int) -> None:
     """Put a marker into every entry: an access is a SIGSEGV, and no VMA was split.
 
-    The VMA gets an anon_vma, so that fork copies the markers (madvise_guard_install)."""
-    if vma.flags & (VM_LOCKED | VM_HUGETLB):
+    The VMA is marked, so that fork copies them (madvise_guard_install)."""
+    if vma.flags & (VM_LOCKED | VM_HUGETLB | VM_SHARED_PT):
         raise oserror(errno.EINVAL, f"{vma} cannot hold guard regions")
     unshare_range(machine, mm, vma.start, vma.end)
-    anon_vma_prepare(vma)
+    vma.flags |= VM_MAYBE_GUARD
+    if vma.file is None:
+        anon_vma_prepare(vma)
     zap_page_range(machine, mm, start, end)
     for addr in range(start, end, machine.geometry.page_size):
         table = mm.pgd
@@ -174,7 +183,7 @@ def guard_install(machine, mm, vma, start: int, end: int) -> None:
 
 def guard_remove(machine, mm, vma, start: int, end: int) -> None:
     """Take the markers out again; tables stay."""
-    if vma.flags & VM_HUGETLB:
+    if vma.flags & (VM_HUGETLB | VM_SHARED_PT):
         raise oserror(errno.EINVAL, f"{vma} cannot hold guard regions")
     for _, table, index, entry in list(machine.tables.leaves(mm.pgd, start, end)):
         if entry == GUARD:

@@ -6,13 +6,14 @@ in the same state; a test compares the two.  Where pages differ, or a row is sho
 """
 
 from .extents import Run
+from .fault import asks_guest, permits
 from .folio import Pages
 from .geometry import PFN_SHIFT, PS, RW, TABLE, A, D, P
 from .lending import Lending
 from .sharing import is_shared
 from .sources import Sources
 from .tlb import SIZE
-from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
+from .vma import VM_ACCESS_FLAGS, VM_SHARED_PT, VM_WRITE, VMA, anon_vma_prepare
 
 SHORT = 128                         # pages; what is not longer is done one at a time
 
@@ -25,15 +26,37 @@ def advance(machine, task, vma: VMA | None, addr: int, end: int, write: bool, wa
     tables, least = machine.tables, SHORT << machine.geometry.page_shift
     if not tables.bulk or vma is None or end - addr < least or addr % machine.geometry.page_size:
         return addr
+    if vma.flags & VM_SHARED_PT:
+        return within_region(machine, task, vma, addr, end, write, walk)
+    return advance_in(machine, task, vma, addr, end, write, walk, 0)
+
+
+def within_region(machine, task, guest: VMA, addr: int, end: int, write: bool, walk: bool) -> int:
+    """The same where a guest of msharefs has its link already: the host answers."""
+    region = guest.file.inode.region
+    if asks_guest(guest) and not permits(guest, write) or not walk or not region.linked(guest, addr):
+        return addr
+    slot_end = (addr - guest.start) // region.slot * region.slot + region.slot + guest.start
+    shift = region.host_addr(guest, addr) - addr
+    return advance_in(machine, task, region.host.find_vma(addr + shift), addr + shift,
+                      min(end, guest.end, slot_end) + shift, write, walk, shift) - shift
+
+
+def advance_in(machine, task, vma: VMA | None, addr: int, end: int, write: bool, walk: bool,
+               shift: int) -> int:
+    """The same in the mm of *vma*, where *task* has it at addresses lower by *shift*."""
+    tables, least = machine.tables, SHORT << machine.geometry.page_shift
+    if vma is None or end - addr < least:
+        return addr
     if not vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS) or vma.notify or \
             vma.huge and (not vma.shared or addr % machine.geometry.huge_size):
         return addr
-    upto, table, base, run = tables.stretch(task.mm.pgd, addr, min(end, vma.end))
+    upto, table, base, run = tables.stretch(vma.mm.pgd, addr, min(end, vma.end))
     if vma.huge:
         upto -= upto % machine.geometry.huge_size
     if upto - addr < least:
         return addr
-    row = Row(machine, task, vma, addr, upto, write, walk)
+    row = Row(machine, task, vma, addr, upto, write, walk, shift)
     if run is None or not run.bits:
         row.absent(table, base, run)
     elif run.leaf:
@@ -46,8 +69,10 @@ def advance(machine, task, vma: VMA | None, addr: int, end: int, write: bool, wa
 class Row(Sources, Lending):
     """Pages [addr, end) of *vma*, which are alike; *done* is up to where they were accessed."""
 
-    def __init__(self, machine, task, vma: VMA, addr: int, end: int, write: bool, walk: bool):
-        self.machine, self.task, self.vma, self.mm = machine, task, vma, task.mm
+    def __init__(self, machine, task, vma: VMA, addr: int, end: int, write: bool, walk: bool,
+                 lower: int):
+        self.machine, self.task, self.vma, self.mm = machine, task, vma, vma.mm
+        self.lower = lower                      # the task's own addresses are lower by that
         self.addr, self.end, self.write, self.walk = addr, end, write, walk
         self.done = addr
         self.tables, self.memory = machine.tables, machine.memory
@@ -129,7 +154,7 @@ class Row(Sources, Lending):
 
     def write_protected(self, table, base: int, run: Run) -> None:
         """do_wp_page: take the page back, or copy it."""
-        if self.vma.shared or is_shared(table):
+        if self.vma.shared or is_shared(table) or self.mm.region:
             return
         old = run.pfn + self.page(self.addr, base) * run.step
         if run.step:
@@ -176,9 +201,9 @@ class Row(Sources, Lending):
             return
         self.task.page_faults += faults
         self.machine.count["faults"] += faults
-        self.mm.cpus[self.task.cpu] = None
+        self.task.mm.cpus[self.task.cpu] = None
         size = 1 << self.bits if bits & PS else 1
         last = range(max(self.pages - 2 * SIZE, 0), self.pages)
         self.machine.tlbs[self.task.cpu].row(
-            self.mm, self.end >> self.shift, self.write,
+            self.task.mm, self.end - self.lower >> self.shift, self.write,
             [pfn + n // size * step << PFN_SHIFT | bits for n in last])

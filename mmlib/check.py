@@ -17,12 +17,13 @@ def validate(machine) -> None:
     >>> from mmlib import Machine, TINY
     >>> validate(Machine(TINY))
     """
-    mms = list({task.mm: None for task in machine.tasks})
+    mms = machine.mms()
     check_targets(machine)
     for mm in mms:
         check_vmas(machine, mm)
         check_tables(machine, mm)
-        assert mm.users == sum(t.mm is mm for t in machine.tasks), (mm.name, "mm_users")
+        users = sum(t.mm is mm for t in machine.tasks) or mm in machine.hosts
+        assert mm.users == users, (mm.name, "mm_users")
     check_folios(machine, check_counts(machine, mms))
     check_files(machine, mms)
     check_tlbs(machine)

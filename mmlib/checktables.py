@@ -2,7 +2,7 @@
 
 from .geometry import GUARD, NX, PROTNONE, PS, RW, US, D, P, entry_pfn
 from .memory import ZERO_PFN
-from .sharing import cache_key, shareable
+from .sharing import cache_key, is_shared, shareable
 from .vma import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
 
 
@@ -12,17 +12,32 @@ def check_tables(machine, mm) -> None:
     for addr, parent, index, table in tables.links(mm.pgd, 0, limit, runs=False):
         where = (mm.name, hex(addr), table)
         assert table.level == parent.level - 1, where
+        if mm.is_guest(addr) and table.level <= mm.find_vma(addr).file.inode.region.level:
+            check_link(machine, mm, addr, table)
+            continue
         assert tables.get(parent, index) & (P | RW | US | PS | NX) == P | RW | US, where
         assert mm.vmas_in(addr, addr + machine.geometry.span(table.level)), where
         assert parent.home is None or table.home is not None, (where, "private below a shared one")
-        if table.home is not None or table.users > 1:
+        assert mm.region or not table.lent, (where, "a region's, and no guest")
+        if is_shared(table):
             check_shared(machine, mm, addr, addr + machine.geometry.span(table.level), table)
         own += parent.home is None and table.level <= 3
     for base, table, run in tables.runs(mm.pgd, 0, limit, cut=False):
-        own += check_implied(machine, mm, base, table, run)
+        if not mm.is_guest(base + (run.lo << tables.shift)):
+            own += check_implied(machine, mm, base, table, run)
     assert own == mm.nr_tables, (mm.name, own, mm.nr_tables)
     for span in tables.spans(mm.pgd, 0, limit):
-        check_span(machine, mm, *span)
+        if not mm.is_guest(span[0]):
+            check_span(machine, mm, *span)
+
+
+def check_link(machine, mm, addr: int, table) -> None:
+    """What a guest reaches within a region is what the host has there."""
+    vma = mm.find_vma(addr)
+    region = vma.file.inode.region
+    assert region.host in machine.hosts, (mm.name, hex(addr), "links a region that is gone")
+    there = machine.tables.table_at(region.host.pgd, region.host_addr(vma, addr), table.level)
+    assert there is table, (mm.name, hex(addr), table, there)
 
 
 def check_shared(machine, mm, start: int, end: int, table, later: int = 0) -> None:

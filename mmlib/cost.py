@@ -21,7 +21,7 @@ PAGE, HUGE, SLOT = X86_64.page_size, X86_64.huge_size, X86_64.entry_span(4)
 UNITS = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 LEVELS = ("pte", "pmd", "pud", "pgd")
 
-# regime: (the policy, is the file of huge pages, are the clients threads).  mshare belongs here.
+# regime: (the policy, is the file of huge pages, are the clients threads)
 REGIMES = {
     "private": (Private, False, False),
     "threads": (Private, False, True),
@@ -29,6 +29,7 @@ REGIMES = {
     "hugetlb": (lambda: None, True, False),
     "cache-pte": (lambda: FileTableCache(("pte",)), False, False),
     "cache": (FileTableCache, False, False),
+    "mshare": (Private, False, False),
 }
 
 
@@ -101,6 +102,8 @@ def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: 
         what = "start" if misalign % HUGE else "length"
         return {"regime": regime,
                 "skipped": f"EINVAL: the {what} is not a multiple of {HUGE}, the size of a page"}
+    if regime == "mshare" and diverge:
+        return {"regime": regime, "skipped": "EINVAL: a page within a region is everybody's"}
     start, quiet = time.perf_counter(), gc.isenabled()
     gc.disable()                        # a long run makes no garbage, but much to look at
     try:
@@ -130,13 +133,16 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
         file.truncate(size)
     else:
         file = machine.memfd("db", size)
-    at, first = SLOT + misalign, None
+    at, first, length = SLOT + misalign, None, size
+    if regime == "mshare":              # a region of its own, made of whole slots: no file offset
+        machine.mount("msharefs", "/mshare")
+        file, at, length = machine.open("/mshare/db"), SLOT, -(-size // SLOT) * SLOT
     for number in progress(regime, range(processes)):
         if threads and first:
             task = first.clone(f"p{number}")
         else:
             task = machine.spawn(f"p{number}")
-            task.mmap(at, size, "rw", MAP_SHARED | MAP_FIXED_NOREPLACE, file)
+            task.mmap(at, length, "rw", MAP_SHARED | MAP_FIXED_NOREPLACE, file)
         task.touch(at, size, write=first is None)
         first = first or task
     stride = size // (diverge * processes or 1) // HUGE * HUGE

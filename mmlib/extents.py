@@ -87,6 +87,11 @@ class Forest(NamedTuple):
     bits: int
 
     @property
+    def lent(self) -> bool:
+        """As of a `Ptdesc`: guests of msharefs link tables that are objects."""
+        return False
+
+    @property
     def home(self):
         """As of a `Ptdesc`: None, or where the first of them is kept."""
         home = self.run.home

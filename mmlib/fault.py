@@ -1,6 +1,7 @@
 """A page fault, from the top down: the VMA says *may*, the page table says *does*.
 
     page_fault        the MMU gave up: ask the kernel
+    find_shared_vma   which mm answers, if a region of msharefs is mapped there
     handle_mm_fault   walk down, asking get_table for what is missing, then fill the entry
     get_table         where a missing page table comes from
     do_...            what the entry is filled with
@@ -13,10 +14,10 @@ from .geometry import PFN_SHIFT, PRESENT, RW, A, D, entry_pfn
 from .hugefault import hugetlb_fault
 from .hugetlb import NoHugePage
 from .memory import ZERO_PFN, Folio
-from .signals import BusError, Guarded, PastEnd, Segfault
+from .signals import BusError, FaultSigsegv, Guarded, PastEnd, Segfault
 from .tables import Ptdesc
 from .tlb import flush_range
-from .vma import VM_ACCESS_FLAGS, VM_WRITE, VMA, anon_vma_prepare
+from .vma import VM_ACCESS_FLAGS, VM_SHARED_PT, VM_WRITE, VMA, anon_vma_prepare
 
 
 def page_fault(machine, task, addr: int, write: bool) -> None:
@@ -31,17 +32,16 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
     machine.emit("find_vma", addr, vma or "there is none")
     if vma is None:
         raise Segfault(task, addr, access, "SEGV_MAPERR", f"{addr:#x} is not mapped")
-    if not vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS):
+    if asks_guest(vma) and not permits(vma, write):
         raise Segfault(task, addr, access, "SEGV_ACCERR",
                        f"{addr:#x} is mapped {vma.perms}, which forbids a {access}")
     try:
         account(machine, task, vma, addr, write)
-    except Guarded:
-        raise Segfault(task, addr, access, "SEGV_MAPERR",
-                       f"{addr:#x} lies in a guard region") from None
-    except PastEnd:
+    except FaultSigsegv as why:
+        raise Segfault(task, addr, access, why.code, f"{addr:#x} {why.reason}") from None
+    except PastEnd as why:
         raise BusError(task, addr, access, "BUS_ADRERR", f"{addr:#x} lies beyond the last page "
-                       f"of {vma.backing} ({vma.file.inode.mapping.size} bytes)") from None
+                       f"of {why}") from None
     except NoHugePage:
         raise BusError(task, addr, access, "BUS_ADRERR", f"no huge page is left for {addr:#x}, "
                        "and none was reserved") from None
@@ -49,16 +49,44 @@ def page_fault(machine, task, addr: int, write: bool) -> None:
 
 def account(machine, task, vma: VMA, addr: int, write: bool) -> None:
     """Handle the fault and bill it to *task*, unless it fails: major if a disk was read, else
-    minor (mm_account_fault)."""
+    minor (mm_account_fault).  A link to a region of msharefs is billed to nobody."""
+    if vma.flags & VM_SHARED_PT:
+        if vma.file.inode.region.link(vma, addr):
+            return
+        vma, addr = find_shared_vma(machine, vma.file.inode.region, vma, addr, write)
     machine.major = False
     try:
-        handle_mm_fault(machine, task.mm, vma, addr, write)
+        handle_mm_fault(machine, vma.mm, vma, addr, write)
     finally:
         machine.locked_folio = None
     if machine.major:
         task.major_faults += 1
     else:
         task.minor_faults += 1
+
+
+def asks_guest(vma: VMA) -> bool:
+    """Does the protection of *vma* itself matter?  That of a guest may not (mshare2025.py)."""
+    return not vma.flags & VM_SHARED_PT or vma.file.inode.region.guest_decides
+
+
+def permits(vma: VMA, write: bool) -> bool:
+    return bool(vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS))
+
+
+def find_shared_vma(machine, region, guest: VMA, addr: int, write: bool) -> tuple[VMA, int]:
+    """Which mm answers?  For a guest of msharefs it is the region's host: its VMA and its address.
+
+    Raises FaultSigsegv where the host has nothing, or forbids the access."""
+    host, addr = region.host, region.host_addr(guest, addr)
+    machine.emit("host", host.name, addr)
+    vma = host.find_vma(addr)
+    if vma is None:
+        raise FaultSigsegv("SEGV_MAPERR", f"is not mapped within {host.name}")
+    if not permits(vma, write):
+        raise FaultSigsegv("SEGV_ACCERR", f"is mapped {vma.perms} within {host.name}, which "
+                           f"forbids a {'store' if write else 'load'}")
+    return vma, addr
 
 
 def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
@@ -256,7 +284,7 @@ def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:
 def check_end(vma: VMA, addr: int) -> None:
     """Raises PastEnd if *addr* lies beyond the last page of the file."""
     if vma.index(addr) >= vma.file.inode.mapping.page_count:
-        raise PastEnd
+        raise PastEnd(f"{vma.backing} ({vma.file.inode.mapping.size} bytes)")
 
 
 def file_page(machine, vma, addr: int) -> Folio:

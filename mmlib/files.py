@@ -14,8 +14,11 @@ class Inode:
     """
 
     huge = False                        # its pages are huge pages
+    region = None                       # of msharefs: the address space that the file is
+    can_mmap = True
+    file_type = None                    # how it is opened; None is an ordinary File
 
-    def __init__(self, ino: int, mapping: Mapping, evict, pool=None):
+    def __init__(self, machine, ino: int, mapping: Mapping, evict):
         self.ino, self.links, self.opens = ino, 0, 0
         self.mapping, self._evict = mapping, evict
 
@@ -35,10 +38,17 @@ class Filesystem:
 
     fstype = "tmpfs"
     inode_type, mapping_type = Inode, Mapping
+    linkable = True                     # a file may have a second name
 
     def __init__(self, path: str):
         self.path = path
         self.names: dict[str, Inode | None] = {"": None}       # None is a directory
+
+    def prepare(self, machine, new_inode) -> None:
+        """The files that are there from the start: none."""
+
+    def check_name(self, rel: str) -> None:
+        """EPERM where *rel* must keep its name."""
 
     def full(self, rel: str) -> str:
         return f"{self.path}/{rel}"

@@ -5,7 +5,7 @@ from .geometry import PRESENT, RW, TABLE, A, D, entry_pfn
 from .mm import MM
 from .rowwise import get_pages
 from .tlb import flush_range
-from .vma import VM_DONTCOPY, VM_LOCKED, VM_WIPEONFORK, VMA, AnonVma
+from .vma import VM_DONTCOPY, VM_LOCKED, VM_MAYBE_GUARD, VM_WIPEONFORK, VMA, AnonVma
 
 
 def dup_mmap(machine, parent: MM, child: MM) -> None:
@@ -26,14 +26,20 @@ def dup_mmap(machine, parent: MM, child: MM) -> None:
     wrote = False
     try:
         for copy in child.vmas:
-            if copy.anon_vma is None:                   # vma_needs_copy
-                machine.emit("skip_range", copy.start, copy.end)
-            else:
+            if vma_needs_copy(copy):
                 wrote = True
                 copy_page_range(machine, parent, child, copy)
+            else:
+                machine.emit("skip_range", copy.start, copy.end)
     finally:
         if wrote and parent.vmas:
             flush_range(machine, parent, parent.vmas[0].start, parent.vmas[-1].end)
+
+
+def vma_needs_copy(vma: VMA) -> bool:
+    """Has *vma* ever had a private page, or a guard region?  All else a fault can fill in again."""
+    return vma.anon_vma is not None or \
+        vma.flags & (VM_MAYBE_GUARD | VM_WIPEONFORK) == VM_MAYBE_GUARD
 
 
 def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:

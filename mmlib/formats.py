@@ -6,7 +6,7 @@ docs/formats.md says it in prose; sequences.py checks a file against it.
 import functools
 
 from . import abi, geometry
-from .kinds import Kind, by_process, either, rows, text, whole
+from .kinds import OBJECT, Kind, by_process, either, rows, text, whole
 
 # What no machine could hold is refused before it is tried.
 FILE_BYTES = 256 << 20                  # of JSON
@@ -32,7 +32,7 @@ def names_of(prefix: str, **more: str) -> dict[str, int]:
     return names | {short: names[name] for short, name in more.items()}
 
 
-ADVICE = names_of("MADV_")
+ADVICE, REQUESTS = names_of("MADV_"), names_of("MSHAREFS_")
 FLAGS = {"mmap": names_of("MAP_", anon="anonymous", noreplace="fixed_noreplace"),
          "mremap": names_of("MREMAP_"), "msync": names_of("MS_"), "open": names_of("O_"),
          "fallocate": names_of("FALLOC_FL_")}
@@ -59,6 +59,11 @@ def flag_list(names, numbers: bool) -> Kind:
         for flag in value))
 
 
+def name_or_number(names) -> Kind:
+    return Kind(f"a number or one of {', '.join(names)}", lambda value: value in names
+                if isinstance(value, str) else whole(0, 1 << 31).fits(value))
+
+
 BYTE, NUMBER = whole(0, 255), whole(0, 1 << 62)
 LENGTH = whole(0, ADDRESS, "no address space is larger")
 FILE_ID = text("a name of letters, digits, - _ . (not anon, shm0, shm1 ...)",
@@ -80,8 +85,8 @@ FIELDS = {
 # What mmlib/1 allows more.
 WIDER = FIELDS | {
     "prot": text("none, or letters of rwx", r"none|(?!.*(.).*\1)[rwx]*"),
-    "advice": Kind(f"a number or one of {', '.join(ADVICE)}", lambda value: value in ADVICE
-                   if isinstance(value, str) else whole(0, 1 << 31).fits(value)),
+    "advice": name_or_number(ADVICE), "request": name_or_number(REQUESTS), "arg": OBJECT,
+    "region_offset": LENGTH, "size": LENGTH,
 }
 
 # The fields of each op: "?" may be left out; of "a|b" there is exactly one.
@@ -98,14 +103,16 @@ OWN = ORACLE | {
     "mlock": "addr len", "munlock": "addr len", "msync": "addr len flags", "mincore": "addr len",
     "touch": "addr len write?", "fallocate": "file mode offset len", "fsync": "file",
     "open": "file path flags? mode?", "close": "file", "unlink": "path", "read": "file n",
-    "run_on": "cpu", "exec": "", "shrink": "",
+    "run_on": "cpu", "exec": "", "shrink": "", "ioctl": "file request arg?",
 }
+# The fields of the argument of an ioctl, by its request.
+ARGUMENTS = {"create_mapping": "region_offset size offset? prot flags file?",
+             "unmap": "region_offset size"}
 HUGE = {
     "mmap": "addr len prot share offset", "munmap": "addr len", "mprotect": "addr len prot",
     "dontneed": "addr len", "load": "addr", "store": "addr value", "fork": "child", "exit": "",
 }
 FORMATS = {"mmoracle/1": ORACLE, "mmlib/1": OWN, "mmoracle-hugetlb/1": HUGE}
-NOT_YET = ("ioctl",)                    # ops of mmlib/1 whose machinery does not exist yet
 
 # The fields of an answer, by what it takes to know them.
 TIERS = {"semantics": ("result", "code", "value", "data", "addr", "count"), "maps": ("maps",),
@@ -113,7 +120,8 @@ TIERS = {"semantics": ("result", "code", "value", "data", "addr", "count"), "map
 # What each may hold.
 EXPECT = {
     "result": text("ok, an errno name, SIGSEGV or SIGBUS", r"ok|SIGSEGV|SIGBUS|E[A-Z0-9]+"),
-    "code": text("a si_code name", r"[A-Z_]+"), "value": BYTE, "data": HEX,
+    "code": text("a si_code name", r"[A-Z_]+"), "value": BYTE,
+    "data": text("bytes as pairs of hexadecimal digits", r"([0-9a-f]{2}){0,65536}"),  # also none
     "addr": whole(-1 << 63, 1 << 63), "count": NUMBER, "minflt": NUMBER,
     "tables": by_process("an object of process numbers and table counts", NUMBER),
     "maps": rows("a list of [start, end, perms, backing, offset]",

@@ -92,9 +92,10 @@ class HugeInode(Inode):
 
     huge = True
 
-    def __init__(self, ino: int, mapping: Mapping, evict, pool: HugePool):
-        super().__init__(ino, mapping, evict, pool)
-        self.pool, self.promised = pool, PageSet(pool.frames)
+    def __init__(self, machine, ino: int, mapping: Mapping, evict):
+        super().__init__(machine, ino, mapping, evict)
+        self.pool = machine.huge_pages
+        self.promised = PageSet(self.pool.frames)
 
     def put(self) -> None:
         super().put()

@@ -70,10 +70,11 @@ class Machine:
         self._flush_sharers = True
         self.major = False                      # did the fault under way read a disk?
         self.locked_folio: Folio | None = None  # of a fault that is under way: not to be reclaimed
-        self.current_mm: MM | None = None       # of the task whose call this is
+        self.current_task: Task | None = None   # whose call this is
+        self.hosts: dict[MM, None] = {}         # the mms behind files of msharefs
         self.count = dict.fromkeys(COUNTERS, 0)
         self.tasks: list[Task] = []             # the living, oldest first
-        self._names, self._mms = set(), set()   # theirs, and those of their mms
+        self._names, self.mm_names = set(), set()   # theirs, and those of their mms
         self.files: list[File] = []             # every file ever opened
         self.mounts = {"/dev/shm": Filesystem("/dev/shm")}
         self.inodes = self.objects = 0          # numbers given so far
@@ -129,21 +130,24 @@ class Machine:
         return name
 
     def new_mm(self, name: str) -> MM:
-        while name in self._mms:
+        while name in self.mm_names:
             name += "'"                 # another mm kept the name, after exec or from a thread
         mm = MM(name, self.tables, self.tables.alloc(self.geometry.levels, name))
-        self._mms.add(name)
+        self.mm_names.add(name)
         return mm
 
     def names(self) -> set[str]:
         """Of the living tasks."""
         return self._names
 
+    def mms(self) -> list[MM]:
+        """The address spaces of the living tasks, each once, then the hosts of msharefs."""
+        return list({task.mm: None for task in self.tasks} | self.hosts)
+
     def put_mm(self, mm: MM) -> None:
         """One user of *mm* fewer (mmput)."""
         mm.users -= 1
         if not mm.users:
-            self._mms.remove(mm.name)
             exit_mmap(self, mm)
 
     def anonymous_object(self, length: int, huge: bool) -> File:
@@ -169,6 +173,8 @@ class Machine:
                 file.holders -= 1
                 if not file.holders:
                     file.release()
+        for region in [host.region for host in self.hosts if host.region.owner is task]:
+            region.owner_exits()
         self.put_mm(task.mm)
 
     def oom_kill(self, reason: str) -> None:
@@ -185,7 +191,8 @@ class Machine:
     # files ---------------------------------------------------------------------------------
     @call
     def mount(self, fstype: str, path: str, **options) -> None:
-        """mount(2) of "tmpfs", "ext4" or "hugetlbfs"; ENODEV for what this kernel does not have."""
+        """mount(2) of "tmpfs", "ext4", "hugetlbfs" or "msharefs" (version=2022 or 2025); ENODEV for
+        what this kernel does not have."""
         namespace.mount(self, fstype, path, options)
 
     @call

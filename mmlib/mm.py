@@ -9,7 +9,7 @@ from bisect import bisect_right
 
 from .files import oserror
 from .tables import Ptdesc
-from .vma import VMA, check_split, joins, same_anon
+from .vma import VM_SHARED_PT, VM_STICKY, VMA, check_split, joins, same_anon
 
 
 class MM:
@@ -27,6 +27,7 @@ class MM:
         self.users = 1                  # tasks that run in it (mm_users)
         self.share_tables = True        # False: opted out of table sharing
         self.cpus: dict[int, None] = {}
+        self.region = None              # of which it is the host (mshare.py)
 
     def count_table(self, table: Ptdesc, change: int) -> None:
         """An entry of this mm links *table*, or does no longer: VmPTE counts PTE, PMD and PUD
@@ -37,6 +38,11 @@ class MM:
         """The VMA that contains *addr* (the kernel's vma_lookup)."""
         i = bisect_right(self.vmas, addr, key=lambda v: v.start)
         return self.vmas[i - 1] if i and addr < self.vmas[i - 1].end else None
+
+    def is_guest(self, addr: int) -> bool:
+        """Does *addr* lie in a region of msharefs, whose tables and pages are the host's?"""
+        vma = self.find_vma(addr)
+        return vma is not None and bool(vma.flags & VM_SHARED_PT)
 
     def vmas_in(self, start: int, end: int) -> list[VMA]:
         """The VMAs that meet [start, end), in order; none if that is empty."""
@@ -138,6 +144,8 @@ class MM:
         donor = next((v for v in (right, new) if v and v.anon_vma), None)
         if target.anon_vma is None and donor:
             target.anon_vma, target.chain = donor.anon_vma, donor.chain
+        for vma in (left, new, right):
+            target.flags |= vma.flags & VM_STICKY if vma else 0
         if left and right:
             self.remove_quietly(right)
             left.end = right.end
@@ -163,3 +171,15 @@ class MM:
         if start < 0:
             raise oserror(errno.ENOMEM, f"no gap of {length:#x} bytes is left")
         return start
+
+    def unmapped_anonymous(self, length: int) -> int:
+        """The same for private anonymous memory without a hint: whole spans of a PTE table begin
+        at the border of one, so that huge pages could fit (thp_get_unmapped_area)."""
+        size = self.geometry.huge_size
+        if length % size == 0:
+            try:
+                wider = self.unmapped_area(length + size, self.geometry.page_size)
+                return (wider // size + 1) * size
+            except OSError:             # no room for that: anywhere will do
+                pass
+        return self.unmapped_area(length, self.geometry.page_size)

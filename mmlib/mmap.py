@@ -7,6 +7,7 @@ from .abi import (
     MAP_ANONYMOUS,
     MAP_FIXED,
     MAP_FIXED_NOREPLACE,
+    MAP_GROWSDOWN,
     MAP_HUGETLB,
     MAP_LOCKED,
     MAP_NORESERVE,
@@ -29,7 +30,7 @@ from .geometry import PRESENT
 from .hugetlb import reserve
 from .populate import faultin
 from .rmap import write_back
-from .signals import Guarded, PastEnd
+from .signals import FaultSigsegv, PastEnd
 from .unmap import do_munmap
 from .unshare import unshare_edges
 from .vma import (
@@ -44,6 +45,7 @@ from .vma import (
     VM_NOHUGEPAGE,
     VM_NORESERVE,
     VM_SHARED,
+    VM_SHARED_PT,
     VM_SYNC,
     VM_WRITE,
     VMA,
@@ -64,6 +66,8 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         raise oserror(errno.EINVAL, f"offset {offset:#x} is not a multiple of {size}")
     if not anonymous and file is None:
         raise oserror(errno.EBADF, "there is neither a file nor MAP_ANONYMOUS")
+    if not anonymous:
+        file.check()
     if length == 0:
         raise oserror(errno.EINVAL, "the length is 0")
     huge = bool(flags & MAP_HUGETLB) if anonymous else file.inode.huge
@@ -71,14 +75,23 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
         raise oserror(errno.EINVAL, f"{file.name} has no huge pages")
     unit = geometry.huge_size if huge else size
     length = -(-length // unit) * unit
-    start = choose_address(machine, mm, addr, length, flags, unit)
+    region = None if anonymous else file.inode.region
+    start = choose_address(machine, mm, addr, length, flags, region.align if region else unit)
     if not anonymous and offset + length >= 1 << 63:
         raise oserror(errno.EOVERFLOW, f"offset {offset:#x} + length {length:#x} is no file offset")
     vm_flags = prot | map_type(flags, prot, None if anonymous else file)
     if not anonymous and offset % unit:
         raise oserror(errno.EINVAL, f"offset {offset:#x} lies inside a huge page")
+    if not anonymous and not file.inode.can_mmap:
+        raise oserror(errno.ENODEV, f"{file.name} cannot be mapped")
+    if flags & MAP_GROWSDOWN and (vm_flags & VM_MAYSHARE or not anonymous):
+        raise oserror(errno.EINVAL, "only private anonymous memory can be a stack that grows down")
+    if region:
+        region.check_mmap(start, length, bool(vm_flags & VM_MAYSHARE))
     for flag, bit in FLAGS.items():
         vm_flags |= bit if flags & flag else 0
+    if region:
+        vm_flags = vm_flags & ~VM_LOCKED | region.vm_flags
     if huge:
         vm_flags |= VM_HUGETLB | VM_DONTEXPAND
     elif vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE) == VM_WRITE:
@@ -95,8 +108,9 @@ def do_mmap(machine, mm, addr: int | None, length: int, prot: int, flags: int, f
     do_munmap(machine, mm, start, start + length)
     if huge and vm_flags & VM_WRITE:
         file.inode.mapping.size = max(file.inode.mapping.size, offset + length)
-    vma = mm.merge_new(new)
-    machine.emit("vma", vma)
+    if region:
+        region.attach(new)
+    machine.emit("vma", mm.merge_new(new))
     return start
 
 
@@ -111,6 +125,8 @@ def choose_address(machine, mm, addr: int | None, length: int, flags: int, align
         hint = -(-hint // align) * align
         if hint and hint <= geometry.task_size - length and not mm.vmas_in(hint, hint + length):
             return hint
+        if not hint and flags & (MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB) == MAP_ANONYMOUS:
+            return mm.unmapped_anonymous(length)
         return mm.unmapped_area(length, align)
     if addr is None:
         raise ValueError("MAP_FIXED needs an addr, not None")
@@ -151,7 +167,7 @@ def set_locked(machine, mm, start: int, end: int, lock: bool) -> None:
             break
         upto = min(vma.end, end)
         flags = vma.flags | VM_LOCKED if lock else vma.flags & ~VM_LOCKED
-        if flags != vma.flags:
+        if flags != vma.flags and not vma.flags & VM_SHARED_PT:     # vma_supports_mlock
             unshare_edges(machine, mm, at, upto)
             mm.modify(vma, at, upto, flags)
         at = upto
@@ -166,7 +182,7 @@ def do_mlock(machine, task, start: int, end: int) -> None:
         try:
             faultin(machine, task, vma, max(start, vma.start), min(end, vma.end),
                     bool(vma.flags & VM_WRITE) and not vma.shared)
-        except (PastEnd, Guarded):
+        except (PastEnd, FaultSigsegv):
             raise oserror(errno.ENOMEM, f"{vma} has pages that cannot be had") from None
 
 

@@ -115,6 +115,8 @@ def translate(machine, mm, addresses):
     """Physical addresses of an array of addresses, -1 where the MMU would fault."""
     import numpy
     virtual, shift = numpy.asarray(addresses), machine.geometry.page_shift
+    if not virtual.size:                # numpy's own choice for an empty list is float64
+        return numpy.empty(virtual.shape, numpy.int64)
     if virtual.dtype.kind not in "iu":
         raise TypeError(f"addresses are integers, not {virtual.dtype}")
     pages, inverse = numpy.unique(virtual.ravel() >> shift, return_inverse=True)

@@ -1,18 +1,21 @@
 """The files of a machine: mounted filesystems, names, and files without one."""
 
 import errno
+import functools
 import os
 import posixpath
 
 from .abi import O_CREAT, O_EXCL, O_RDWR, O_TRUNC
 from .ext4 import Ext4
-from .files import Filesystem, Inode, oserror
-from .hugetlb import Hugetlbfs
+from .files import Filesystem, Inode, Mapping, oserror
+from .hugetlb import HugeInode, Hugetlbfs
+from .msharefs import Msharefs, Msharefs2025
 from .openfile import File
 from .unmap import do_truncate
 from .unshare import drop_cached_tables
 
-FSTYPES = {kind.fstype: kind for kind in (Filesystem, Ext4, Hugetlbfs)}
+FSTYPES = {kind.fstype: {None: kind} for kind in (Filesystem, Ext4, Hugetlbfs)}
+FSTYPES["msharefs"] = {None: Msharefs, 2022: Msharefs, 2025: Msharefs2025}
 
 
 def mount(machine, fstype: str, path: str, options: dict) -> None:
@@ -20,13 +23,17 @@ def mount(machine, fstype: str, path: str, options: dict) -> None:
     if fstype not in FSTYPES:
         raise oserror(errno.ENODEV, f"there is no filesystem {fstype!r}; "
                       f"there is {', '.join(FSTYPES)}")
-    if options:
-        raise oserror(errno.EINVAL, f"{fstype} takes no {', '.join(options)} here")
+    versions, version = FSTYPES[fstype], options.pop("version", None)
+    if options or version not in versions:
+        raise oserror(errno.EINVAL, f"{fstype} takes no {', '.join(options) or 'such version'} here"
+                      if options or len(versions) == 1 else
+                      f"the versions of {fstype} are 2022 and 2025, not {version!r}")
     if not isinstance(path, str) or not path.startswith("/") or path.endswith("/"):
         raise ValueError(f"a mount point is an absolute path, not {path!r}")
     if path in machine.mounts:
         raise oserror(errno.EBUSY, f"{path} is a mount point already")
-    machine.mounts[path] = FSTYPES[fstype](path)
+    fs = machine.mounts[path] = versions[version](path)
+    fs.prepare(machine, functools.partial(new_inode, machine))
 
 
 def resolve(machine, path: str) -> tuple[Filesystem, str]:
@@ -41,12 +48,13 @@ def resolve(machine, path: str) -> tuple[Filesystem, str]:
                   f"there is {', '.join(machine.mounts)}")
 
 
-def new_inode(machine, name: str, kind: type[Filesystem] = Filesystem) -> Inode:
-    """An inode of a filesystem of *kind* that has no name yet."""
+def new_inode(machine, name: str, kind: type[Inode] = Inode,
+              mapping_type: type[Mapping] = Mapping) -> Inode:
+    """An inode of *kind* that has no name yet."""
     machine.inodes += 1
-    step = machine.geometry.entries if kind.inode_type.huge else 1
-    return kind.inode_type(machine.inodes, kind.mapping_type(name, machine.memory, step),
-                           lambda gone: drop_cached_tables(machine, gone), machine.huge_pages)
+    step = machine.geometry.entries if kind.huge else 1
+    return kind(machine, machine.inodes, mapping_type(name, machine.memory, step),
+                lambda gone: drop_cached_tables(machine, gone))
 
 
 def opened(machine, file: File) -> File:
@@ -59,15 +67,16 @@ def open_file(machine, path: str, flags: int) -> File:
     fs, rel = resolve(machine, path)
     fs.parent(rel)
     if flags & O_CREAT and rel not in fs.names:
-        inode = fs.names[rel] = new_inode(machine, fs.full(rel), type(fs))
+        inode = fs.names[rel] = new_inode(machine, fs.full(rel), fs.inode_type, fs.mapping_type)
         inode.links = 1
     elif flags & O_CREAT and flags & O_EXCL:
         raise oserror(errno.EEXIST, f"{path} is there already")
     inode = fs.lookup(rel)
     if inode is None:
         raise oserror(errno.EISDIR, f"{path} is a directory")
-    file = opened(machine, File(machine, inode, flags, fs.full(rel)))
-    if flags & O_TRUNC:
+    kind = inode.file_type or File
+    file = opened(machine, kind(machine, inode, flags, fs.full(rel)))
+    if flags & O_TRUNC and inode.region is None:
         do_truncate(machine, inode, 0)
     return file
 
@@ -85,7 +94,7 @@ def anonymous_object(machine, length: int, huge: bool) -> File:
     """What is behind a MAP_SHARED | MAP_ANONYMOUS mapping (shmem_zero_setup), or behind
     MAP_HUGETLB (hugetlb_file_setup); only its mappings keep it."""
     if huge:
-        inode = new_inode(machine, "/anon_hugepage (deleted)", Hugetlbfs)
+        inode = new_inode(machine, "/anon_hugepage (deleted)", HugeInode)
     else:
         inode = new_inode(machine, f"shm{machine.objects}")
         machine.objects += 1
@@ -101,6 +110,9 @@ def unlink(machine, path: str) -> None:
     inode = fs.lookup(rel)
     if inode is None:
         raise oserror(errno.EISDIR, f"{path} is a directory")
+    fs.check_name(rel)
+    if inode.region and machine.current_task:
+        inode.region.unlinked_by(machine.current_task)
     del fs.names[rel]
     show_as(machine, fs.full(rel), fs.full(rel) + " (deleted)")
     inode.links -= 1
@@ -131,6 +143,7 @@ def name_again(machine, old: str, new: str, keep: bool) -> None:
         raise oserror(errno.EXDEV, f"{old} and {new} are on different filesystems")
     inode = fs.lookup(rel)
     to.parent(new_rel)
+    fs.check_name(rel), to.check_name(new_rel)
     if not keep:
         rename(machine, fs, rel, new_rel)
         return
@@ -140,6 +153,8 @@ def name_again(machine, old: str, new: str, keep: bool) -> None:
         raise oserror(errno.EXDEV, f"{old} and {new} are on different filesystems")
     if inode is None:
         raise oserror(errno.EPERM, f"{old} is a directory")
+    if not fs.linkable:
+        raise oserror(errno.EPERM, f"a file of {fs.fstype} has one name")
     fs.names[new_rel] = inode
     inode.links += 1
 

@@ -14,7 +14,8 @@ from .abi import (
     O_CREAT,
     O_RDWR,
 )
-from .formats import ADVICE, bits
+from .formats import ADVICE, REQUESTS, bits
+from .msharefile import MshareCreate, MshareUnmap
 from .sequences import length
 
 
@@ -105,6 +106,16 @@ def fallocate(stage, task, op):
     stage.file(op).fallocate(bits("fallocate", op["mode"]), op["offset"], length(op))
 
 
+def ioctl(stage, task, op):
+    request, arg = op["request"], op.get("arg")
+    if request == "create_mapping":
+        arg = MshareCreate(arg["region_offset"], arg["size"], arg.get("offset", 0), letters(arg),
+                           bits("mmap", arg["flags"]), stage.file(arg) if "file" in arg else None)
+    elif request == "unmap":
+        arg = MshareUnmap(arg["region_offset"], arg["size"])
+    stage.file(op).ioctl(REQUESTS.get(request, request), arg)
+
+
 def open_(stage, task, op):
     stage.files[op["file"]] = None
     flags = bits("open", op["flags"]) if "flags" in op else O_RDWR | O_CREAT
@@ -143,7 +154,7 @@ CALLS = {
     "touch": lambda stage, task, op: task.touch(*span(stage, op), op.get("write", False)),
     "pread": pread, "pwrite": pwrite, "read": read, "ftruncate": ftruncate, "fallocate": fallocate,
     "fsync": lambda stage, task, op: stage.file(op).fsync(),
-    "open": open_,
+    "open": open_, "ioctl": ioctl,
     "close": lambda stage, task, op: stage.file(op).close(),
     "unlink": lambda stage, task, op: task.unlink(op["path"]),
     "fork": fork, "clone": clone,

@@ -3,7 +3,7 @@
 from .geometry import PRESENT, PS, entry_pfn
 from .memory import ZERO_PFN
 from .rows import MapsRow, PageRow, Rows
-from .vma import VM_LOCKED
+from .vma import VM_LOCKED, VM_SHARED_PT
 
 
 def maps(mm) -> Rows:
@@ -33,11 +33,13 @@ def into(machine, entry: int, addr: int) -> int:
     return addr % (geometry.huge_size if entry & PS else geometry.page_size)
 
 
-def resident(machine, mm):
+def resident(machine, mm, regions: bool = False):
     """(count, first frame) of the rows of entries that VmRSS counts: neither the zero page nor
-    huge pages."""
-    for _, count, entry, _, _ in machine.tables.spans(mm.pgd, 0, machine.geometry.task_size):
-        if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN:
+    huge pages; those of a region of msharefs, which are the host's, only with *regions*."""
+    regions = regions or not any(vma.flags & VM_SHARED_PT for vma in mm.vmas)
+    for addr, count, entry, _, _ in machine.tables.spans(mm.pgd, 0, machine.geometry.task_size):
+        if entry & PRESENT and not entry & PS and entry_pfn(entry) != ZERO_PFN \
+                and (regions or not mm.is_guest(addr)):
             yield count, entry_pfn(entry)
 
 
@@ -47,9 +49,13 @@ def rss(machine, mm) -> int:
 
 
 def pss(machine, mm) -> int:
-    """Pss in bytes: each page divided by its mapcount (PSS_SHIFT is 12 in fs/proc/task_mmu.c)."""
+    """Pss in bytes: each page divided by its mapcount (PSS_SHIFT is 12 in fs/proc/task_mmu.c).
+
+    smaps walks a guest's tables into the host's, so pages of a region count, in full in every
+    guest: one entry maps them (recorded)."""
     size = machine.geometry.page_size << 12
-    return sum((hi - lo) * (size // pages.mapcount) for count, pfn in resident(machine, mm)
+    return sum((hi - lo) * (size // pages.mapcount)
+               for count, pfn in resident(machine, mm, True)
                for lo, hi, pages in machine.memory.kinds(pfn, count)) >> 12
 
 

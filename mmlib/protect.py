@@ -15,6 +15,7 @@ from .vma import (
     VM_LOCKED,
     VM_NORESERVE,
     VM_SHARED,
+    VM_SHARED_PT,
     VM_WRITE,
     VMA,
 )
@@ -37,12 +38,23 @@ def do_mprotect(machine, task, start: int, end: int, prot: int) -> None:
             raise oserror(errno.EACCES, f"{vma} comes from a file that was not opened for that")
         upto = min(vma.end, end)
         old = vma.flags
-        mprotect_fixup(machine, mm, vma, at, upto, old & ~VM_ACCESS_FLAGS | prot)
+        if old & VM_SHARED_PT:
+            protect_host(machine, vma, at, upto, prot)
+        else:
+            mprotect_fixup(machine, mm, vma, at, upto, old & ~VM_ACCESS_FLAGS | prot)
         if prot & VM_WRITE and old & (VM_WRITE | VM_SHARED | VM_LOCKED) == VM_LOCKED:
             populate(machine, task, at, upto)   # locked pages are copied now, not at a store
         at = upto
     if at < end:
         raise oserror(errno.ENOMEM, f"{at:#x} is not mapped")
+
+
+def protect_host(machine, guest: VMA, start: int, end: int, prot: int) -> None:
+    """mprotect by a guest of msharefs: what the host has there changes, for all guests."""
+    host, start, end = guest.file.inode.region.protect(guest, start, end)
+    for vma in host.vmas_in(start, end):
+        mprotect_fixup(machine, host, vma, max(start, vma.start), min(end, vma.end),
+                       vma.flags & ~VM_ACCESS_FLAGS | prot)
 
 
 def mprotect_fixup(machine, mm, vma: VMA, start: int, end: int, flags: int) -> None:

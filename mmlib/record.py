@@ -47,7 +47,7 @@ def call(method):
             made = Call(reference(self), method.__name__, tuple(map(reference, args)),
                         tuple((k, reference(v)) for k, v in kwargs.items()))
         result = error = None
-        machine.current_mm = getattr(self, "mm", None)
+        machine.current_task = self if hasattr(self, "mm") else None
         try:
             self.check()
             result = method(self, *args, **kwargs)
@@ -77,13 +77,13 @@ def finish(machine, actor, made: Call, action: str, result, error, addr) -> None
     machine.trace.append(Step(
         len(machine.trace), actor.name,
         one_line(action if actor is machine else f"{actor.name}.{action}"),
-        result, error, events, machine.snapshot(), addr if type(addr) is int else None,
+        result if error is None else error, error, events, machine.snapshot(), addr if type(addr) is int else None,
         mm and mm.name))
 
 
 def snapshot(machine) -> Snapshot:
     """The whole state of *machine*, frozen."""
-    mms, folded = {task.mm: None for task in machine.tasks}, frozen.folds(machine)
+    mms, folded = machine.mms(), frozen.folds(machine)
     return Snapshot(
         machine.geometry,
         tuple(TaskState(t.name, t.mm.name, t.cpu) for t in machine.tasks),
@@ -99,7 +99,8 @@ def replay(machine, calls: list[Call], trace) -> None:
     """Make recorded *calls* again on a fresh machine; those that failed must fail alike."""
     def find(ref):
         if not isinstance(ref, Ref):
-            return ref
+            named = isinstance(ref, tuple) and hasattr(ref, "_fields")
+            return type(ref)(*map(find, ref)) if named else ref
         made = {"machine": [machine], "task": machine.registered, "file": machine.files}
         return made[ref.kind][ref.number]
 
@@ -113,7 +114,10 @@ def replay(machine, calls: list[Call], trace) -> None:
 
 
 def reference(value):
-    """A Ref for what belongs to a machine; anything else as it is, and so it stays."""
+    """A Ref for what belongs to a machine, also within a tuple; anything else as it is, and so it
+    stays."""
     if isinstance(value, bytearray):
         return bytes(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*map(reference, value))
     return value.ref if hasattr(value, "ref") else value

@@ -7,7 +7,7 @@ from .files import oserror
 from .memory import OutOfMemory
 from .move import move_page_tables
 from .unmap import check_range, do_munmap
-from .vma import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VMA
+from .vma import VM_DONTEXPAND, VM_LOCKED, VM_MAYSHARE, VM_SHARED_PT, VMA
 
 
 def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new: int) -> int:
@@ -33,8 +33,13 @@ def do_mremap(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
         return old
     if not flags & MREMAP_MAYMOVE:
         raise oserror(errno.ENOMEM, f"{vma} cannot grow in place and MREMAP_MAYMOVE is not given")
-    return move_vma(machine, mm, vma, old, old_len, new_len, flags,
-                    mm.unmapped_area(new_len, machine.geometry.page_size))
+    return move_vma(machine, mm, vma, old, old_len, new_len, flags, place(mm, vma, new_len))
+
+
+def place(mm, vma: VMA, length: int) -> int:
+    """Where the kernel moves *vma* if nobody says where."""
+    return mm.unmapped_area(length, mm.geometry.page_size) if vma.file \
+        else mm.unmapped_anonymous(length)
 
 
 def check_params(machine, old: int, old_len: int, new_len: int, flags: int, new) -> None:
@@ -59,6 +64,8 @@ def check_vma(mm, vma: VMA | None, old: int, old_len: int, new_len: int, flags: 
     """What is wrong with this source (check_prep_vma)."""
     if vma is None:
         raise oserror(errno.EFAULT, f"{old:#x} is not mapped")
+    if vma.flags & VM_SHARED_PT and flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
+        raise oserror(errno.EINVAL, f"{vma} must not move")
     if new_len <= old_len and not flags & (MREMAP_FIXED | MREMAP_DONTUNMAP):
         return vma
     if not old_len and not vma.flags & VM_MAYSHARE:
@@ -102,7 +109,9 @@ def mremap_to(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
     vma = mm.find_vma(old)
     if vma is None:
         raise oserror(errno.EFAULT, f"{old:#x} is not mapped any more")
-    if not flags & MREMAP_FIXED and (not new or mm.vmas_in(new, new + new_len)):
+    if not flags & MREMAP_FIXED and not new:
+        new = place(mm, vma, new_len)
+    elif not flags & MREMAP_FIXED and mm.vmas_in(new, new + new_len):
         new = mm.unmapped_area(new_len, machine.geometry.page_size)
     return move_vma(machine, mm, vma, old, old_len, new_len, flags, new)
 

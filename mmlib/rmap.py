@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .geometry import PRESENT, RW, A, D, entry_pfn
 from .memory import Folio
 from .tables import Ptdesc
-from .tlb import flush_range
+from .tlb import flush_range, is_told
 from .vma import VM_LOCKED
 
 
@@ -64,7 +64,7 @@ def candidates(machine, folio: Folio):
             if vma.start <= addr < vma.end:
                 yield vma, addr
         return
-    for mm in {task.mm: None for task in machine.tasks}:
+    for mm in machine.mms():
         for vma in mm.vmas:
             if vma.anon_vma is not None:
                 for addr, _, _, entry in list(machine.tables.leaves(mm.pgd, vma.start, vma.end)):
@@ -83,12 +83,10 @@ def rows(machine, folio: Folio) -> tuple[tuple[RmapRow, ...], tuple[str, ...]]:
 
 
 def tell(machine, users) -> None:
-    """Everybody who reaches a changed entry forgets it.
-
-    With Machine.flush_sharers off only the caller is told, to show what that breaks."""
+    """Everybody who reaches a changed entry forgets it (unless Machine.flush_sharers is off)."""
     size = machine.geometry.page_size
     for mm, addr in users:
-        if machine.flush_sharers or mm is machine.current_mm:
+        if is_told(machine, mm):
             flush_range(machine, mm, addr, addr + size)
 
 

@@ -47,7 +47,8 @@ class Stage:
         self.files, self.backings, self.objects = {}, {}, {}
         for mount in sequence.get("mounts", ()):
             with at(f"mount at {mount['path']}"):
-                self.set_up(world.mount, mount["fstype"], mount["path"])
+                options = {"version": mount["version"]} if "version" in mount else {}
+                self.set_up(world.mount, mount["fstype"], mount["path"], **options)
         if self.huge:
             world.mount("hugetlbfs", "/huge")
             self.files[None] = self.set_up(world.open, "/huge/file")
@@ -57,9 +58,9 @@ class Stage:
                 self.add_file(file)
         self.tasks = {0: world.spawn("0")}
 
-    def set_up(self, call, *args):
+    def set_up(self, call, *args, **options):
         try:
-            return call(*args)
+            return call(*args, **options)
         except OSError as why:
             raise BadInput(f"expected a file system and files that can be made: {why.strerror}"
                            ) from None

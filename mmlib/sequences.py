@@ -33,6 +33,7 @@ space is larger), not "top"
                 check_object(mount)
                 take(mount, "fstype", text("the name of a filesystem", r"[a-z0-9]{1,16}"))
                 take(mount, "path", formats.PATH)
+                take(mount, "version", whole(0, 9999), None)
     for number, file in enumerate(take(sequence, "files", LIST, [])):
         with at(f"file {number}"):
             check_object(file)
@@ -69,8 +70,6 @@ class Cast:
     def check_op(self, op: dict) -> None:
         name = op.get("op")
         with at('field "op"'):
-            if self.form == "mmlib/1" and name in formats.NOT_YET:
-                raise BadInput(f"op {shown(name)} is not yet known")
             if not isinstance(name, str) or name not in self.ops:
                 raise BadInput(f"expected one of {', '.join(self.ops)}, not {shown(name)}")
         if name != "shrink":
@@ -78,6 +77,8 @@ class Cast:
         for field in self.ops[name].split():
             self.check_field(op, name, field)
         take(op, "frames", formats.TRUTH, False)
+        if name == "ioctl":
+            self.check_argument(op)
         self.check_together(op, name)
         self.follow(op, name)
         if "expect" in op:
@@ -120,6 +121,17 @@ class Cast:
             known = ", ".join(sorted(self.files)) or "there is none"
             raise BadInput(f"expected the id of a file ({known}), not {shown(value)}",
                            'field "file"')
+
+    def check_argument(self, op: dict) -> None:
+        """A request by its name has an argument, whose fields are those of mmap; a number none."""
+        if op["request"] not in formats.ARGUMENTS:
+            if "arg" in op:
+                raise BadInput("expected none beside a number", 'field "arg"')
+            return
+        take(op, "arg", formats.OBJECT)
+        with at('field "arg"'):
+            for field in formats.ARGUMENTS[op["request"]].split():
+                self.check_field(op["arg"], "mmap", field)
 
     def check_together(self, op: dict, name: str) -> None:
         """What one field asks of another; and how much memory a call on a range may fault in."""

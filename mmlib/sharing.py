@@ -18,6 +18,7 @@ from .vma import (
     VM_LOCKED,
     VM_MAYSHARE,
     VM_NOSHARE,
+    VM_MAYBE_GUARD,
     VM_TRACKED,
     VM_WRITE,
     VMA,
@@ -31,7 +32,8 @@ def shareable(vma: VMA, base: int, level: int) -> bool:
 
     It can if *vma* is a shared mapping that covers the table's whole span, and nothing in the
     entries belongs to this process alone (page_table_shareable, want_pmd_share)."""
-    return bool(vma.flags & VM_MAYSHARE and not vma.flags & VM_TRACKED and vma.anon_vma is None
+    return bool(vma.flags & VM_MAYSHARE and not vma.flags & (VM_TRACKED | VM_MAYBE_GUARD)
+                and vma.anon_vma is None
                 and vma.start <= base and base + vma.mm.geometry.span(level) <= vma.end)
 
 
@@ -157,5 +159,9 @@ def cached_table(tables, mapping, key: tuple[str, int, int]) -> Ptdesc | None:
 
 
 def is_shared(table: Ptdesc) -> bool:
-    """May *table* be changed only for all, not on behalf of one mm?"""
-    return table.home is not None or table.users > 1
+    """May *table* be changed only for all, not on behalf of one mm?
+
+    A host's table that guests of msharefs link is changed for all of them: that is the point."""
+    return table.home is not None or table.users > 1 and not table.lent
+
+

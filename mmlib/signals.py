@@ -41,5 +41,16 @@ class PastEnd(Exception):
     """The page of the file does not exist (VM_FAULT_SIGBUS)."""
 
 
-class Guarded(Exception):
-    """The entry is a guard marker (VM_FAULT_SIGSEGV)."""
+class FaultSigsegv(Exception):
+    """The VMA is there, and the fault cannot be served all the same (VM_FAULT_SIGSEGV)."""
+
+    def __init__(self, code: str, reason: str):
+        super().__init__(f"{code}: {reason}")
+        self.code, self.reason = code, reason
+
+
+class Guarded(FaultSigsegv):
+    """The entry is a guard marker."""
+
+    def __init__(self) -> None:
+        super().__init__("SEGV_MAPERR", "lies in a guard region")

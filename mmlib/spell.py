@@ -27,6 +27,8 @@ FLAG_ARGUMENTS = {
     "msync": {2: "MS_", "flags": "MS_"},
     "open": {1: "O_", "flags": "O_"},
     "fallocate": {0: "FALLOC_FL_", "mode": "FALLOC_FL_"},
+    "ioctl": {0: "MSHAREFS_", "request": "MSHAREFS_"},
+    "MshareCreate": {3: "PROT_", "prot": "PROT_", 4: "MAP_", "flags": "MAP_"},
 }
 
 
@@ -34,6 +36,8 @@ FLAG_ARGUMENTS = {
 def _spell(value, family: str | None = None) -> str:
     if family and type(value) is int:
         return flag_names(family, value)
+    if hasattr(value, "_fields"):       # the argument of an ioctl
+        return spell(type(value).__name__, value, {})
     if hasattr(value, "ref"):
         return value.name
     if isinstance(value, (bytes, bytearray)) and len(value) > 16:

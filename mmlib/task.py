@@ -4,8 +4,8 @@ import errno
 
 from . import advise, fork, mmap, mmu, procfs, protect, remap, unmap
 from .abi import (
-    MAP_ANONYMOUS,
     MAP_LOCKED,
+    MAP_NONBLOCK,
     MAP_POPULATE,
     MREMAP_DONTUNMAP,
     MREMAP_FIXED,
@@ -123,11 +123,9 @@ class Task:
         if file is not None:
             if not isinstance(file, File) or file.machine is not self.machine:
                 raise TypeError(f"file is a File of this machine, not {file!r}")
-            if not flags & MAP_ANONYMOUS:
-                file.check()
         start = mmap.do_mmap(self.machine, self.mm, addr, length, prot_bits(prot) & 7, flags, file,
                              offset)
-        if flags & (MAP_POPULATE | MAP_LOCKED):
+        if flags & MAP_LOCKED or flags & (MAP_POPULATE | MAP_NONBLOCK) == MAP_POPULATE:
             populate(self.machine, self, start, start + self.machine.geometry.page_align(length))
         return start
 

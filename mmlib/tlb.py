@@ -83,6 +83,9 @@ def flush_rows(machine, mm, start: int, end: int, count: int) -> None:
 
 def flush_range(machine, mm, start: int, end: int) -> None:
     """Every CPU that may hold translations of *mm* forgets [start, end) (flush_tlb_mm_range)."""
+    if mm.region is not None:           # no CPU runs a host: its guests' CPUs remember it
+        mm.region.flush(start, end)
+        return
     if not mm.cpus or start >= end:
         return
     shift = machine.geometry.page_shift
@@ -91,3 +94,21 @@ def flush_range(machine, mm, start: int, end: int) -> None:
     machine.count["flushes"] += 1
     machine.count["flush_targets"] += len(mm.cpus)
     machine.emit("flush", mm.name, end - start >> shift, len(mm.cpus))
+
+
+def is_told(machine, mm) -> bool:
+    """Does *mm* learn of a change to a table that it shares?  With Machine.flush_sharers off only
+    the caller does, to show what that breaks; a host passes the question on to its guests."""
+    caller = machine.current_task
+    return machine.flush_sharers or mm.region is not None or caller is not None and mm is caller.mm
+
+
+def flush_cpus(machine, mms: list, name: str, start: int, end: int) -> None:
+    """Every CPU of the machine forgets all that it holds of *mms* (flush_tlb_all)."""
+    shift = machine.geometry.page_shift
+    for tlb in machine.tlbs:
+        for mm in mms:
+            tlb.drop(mm, 0, machine.geometry.task_size >> shift)
+    machine.count["flushes"] += 1
+    machine.count["flush_targets"] += len(machine.tlbs)
+    machine.emit("flush", name, end - start >> shift, len(machine.tlbs))

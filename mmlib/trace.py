@@ -87,6 +87,12 @@ class Snapshot:
     counters: tuple[tuple[str, int], ...]
     folded: bool = False
 
+    @property
+    def hosts(self) -> tuple[MMState, ...]:
+        """The mms in which no task runs: they are behind the files of msharefs."""
+        run = {task.mm for task in self.tasks}
+        return tuple(mm for mm in self.mms if mm.name not in run)
+
     def table_at(self, pfn: int) -> TableState | None:
         return next((t for t in self.tables if t.pfn == pfn), None)
 
@@ -109,7 +115,7 @@ class Snapshot:
 class Step:
     """One call: what was asked, what came of it, what happened, and the state after it.
 
-    *result* is what the call returned; *error* is its exception, if it failed.
+    *result* is what the call returned, or its exception if it failed, which *error* is too.
     """
 
     number: int

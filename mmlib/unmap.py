@@ -7,6 +7,7 @@ from .geometry import PRESENT, entry_pfn
 from .rowwise import put_pages, rows
 from .tlb import flush_range
 from .unshare import clear_cached_tables, put_table, unshare_range
+from .vma import VM_SHARED_PT
 
 NO_PAGE = 1 << 52                   # beyond every page of a file
 
@@ -17,6 +18,8 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
     A table goes when no VMA is left in its whole span (free_pgtables)."""
     gone = mm.isolate(start, end)
     for vma in gone:
+        if vma.flags & VM_SHARED_PT:
+            vma.file.inode.region.detach(vma)
         unshare_range(machine, mm, vma.start, vma.end)
         zap_page_range(machine, mm, vma.start, vma.end, guards=True)
         machine.emit("vma_gone", str(vma))
@@ -121,6 +124,7 @@ def exit_mmap(machine, mm) -> None:
             machine.tables.links(mm.pgd, 0, machine.geometry.task_size))):
         put_table(machine, mm, parent, index)
     machine.tables.free(mm.pgd)
+    machine.mm_names.remove(mm.name)
 
 
 def unmap_mapping_range(machine, mapping, first: int, last: int | None, even_cows: bool) -> None:

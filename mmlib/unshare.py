@@ -8,19 +8,21 @@ what it still maps there faults in again.
 from .geometry import PRESENT, entry_pfn
 from .sharing import is_shared
 from .tables import Ptdesc
-from .tlb import flush_range
+from .tlb import flush_range, is_told
 from .unsharerows import clear_cached_rows, free_forest, put_runs, unshare_rows
 
 
 def unshare_range(machine, mm, start: int, end: int, which=is_shared) -> None:
-    """Drop every shared table of *mm* whose span meets [start, end), whole."""
+    """Drop every shared table of *mm* whose span meets [start, end), whole.
+
+    What lies below a link to a region of msharefs is the host's, and stays."""
     unshare_rows(machine, mm, start, end, which)
     own, gone = {mm.pgd}, []
     for addr, parent, index, table in machine.tables.links(mm.pgd, start, end, runs=False):
         if parent in own:
             if which(table):
                 gone.append((addr, parent, index, table))
-            else:
+            elif mm.region or not table.lent:
                 own.add(table)
     for addr, parent, index, table in gone:
         span = machine.geometry.span(table.level)
@@ -102,14 +104,14 @@ def clear_cached_tables(machine, mapping, first: int, last: int | None) -> None:
 
 
 def flush_sharers(machine, mapping, table: Ptdesc, base: int) -> None:
-    """Every mm that reaches *table*, which maps the file from page *base* on, forgets its span.
+    """Every mm that reaches *table*, which maps the file from page *base* on, forgets its span
+    (unless Machine.flush_sharers is off).
 
-    The mms are found through the VMAs that map the file: one table, but N TLBs to tell.  With
-    Machine.flush_sharers off only the caller is told, to show what that breaks."""
+    The mms are found through the VMAs that map the file: one table, but N TLBs to tell."""
     span = machine.geometry.span(1)
     for vma in mapping.i_mmap:
         addr = vma.start + (base - vma.pgoff) * machine.geometry.page_size
-        if not machine.flush_sharers and vma.mm is not machine.current_mm:
+        if not is_told(machine, vma.mm):
             continue
         if vma.start <= addr < vma.end and machine.tables.table_at(vma.mm.pgd, addr, 1) is table:
             flush_range(machine, vma.mm, addr, addr + span)

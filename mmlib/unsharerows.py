@@ -1,11 +1,18 @@
 """Letting go of shared tables that are in a row: what unshare.py does, by the row."""
 
 from .rowwise import put_pages
-from .tlb import flush_rows
+from .tlb import flush_rows, is_told
+from .vma import VM_SHARED_PT
 
 
 def unshare_rows(machine, mm, start: int, end: int, which) -> None:
     """The same of tables that are in a row, by the row."""
+    for vma in mm.vmas_in(start, end) if mm.region is None else ():
+        if vma.flags & VM_SHARED_PT:        # the host's
+            unshare_rows(machine, mm, start, vma.start, which)
+            start = vma.end
+    if start >= end:
+        return
     tables, geometry = machine.tables, machine.geometry
     tables.settle(mm.pgd, start, end)
     if all(run.leaf for *_, run in tables.runs(mm.pgd, start, end, cut=False)):
@@ -104,7 +111,7 @@ def flush_row_sharers(machine, mapping, lo: int, hi: int, page: int, level: int)
     for vma in mapping.i_mmap:
         start = vma.start + (page - vma.pgoff << tables.shift)
         end = min(start + (hi - lo) * span, vma.end)
-        if start >= end or not machine.flush_sharers and vma.mm is not machine.current_mm:
+        if start >= end or not is_told(machine, vma.mm):
             continue
         for base, _, run in tables.runs(vma.mm.pgd, max(start, vma.start), end, cut=False):
             if not run.leaf and run.level == level + 1:

@@ -9,13 +9,16 @@ from .geometry import NX, PROTNONE, RW, US, P
 # vm_flags, with the kernel's values (include/linux/mm.h)
 VM_READ, VM_WRITE, VM_EXEC, VM_SHARED = 1, 2, 4, 8
 VM_MAYREAD, VM_MAYWRITE, VM_MAYEXEC, VM_MAYSHARE = 0x10, 0x20, 0x40, 0x80
+VM_MAYBE_GUARD = 0x800                  # set where a guard region was ever made; it stays
 VM_LOCKED, VM_SEQ_READ, VM_RAND_READ = 0x2000, 0x8000, 0x10000
 VM_DONTCOPY, VM_DONTEXPAND = 0x20000, 0x40000
 VM_ACCOUNT, VM_NORESERVE, VM_HUGETLB = 0x100000, 0x200000, 0x400000
 VM_SYNC, VM_WIPEONFORK, VM_DONTDUMP = 0x800000, 0x2000000, 0x4000000
 VM_HUGEPAGE, VM_NOHUGEPAGE, VM_MERGEABLE = 0x20000000, 0x40000000, 0x80000000
+VM_SHARED_PT = 1 << 50          # of a guest of msharefs, as the series of 2022 calls it
 VM_NOSHARE, VM_TRACKED = 1 << 48, 1 << 49       # ours: opted out; its entries carry private bits
 VM_ACCESS_FLAGS = VM_READ | VM_WRITE | VM_EXEC
+VM_STICKY = VM_MAYBE_GUARD              # no hindrance to a merge; what results has it
 
 
 class AnonVma:
@@ -102,7 +105,10 @@ class VMA:
 
 
 def check_split(vma: VMA, addr: int) -> None:
-    """A hugetlb VMA is cut only between huge pages; EINVAL (hugetlb_vm_op_split)."""
+    """EINVAL where a VMA must not be cut: a hugetlb one between huge pages alone
+    (hugetlb_vm_op_split), a guest's of msharefs nowhere."""
+    if vma.flags & VM_SHARED_PT and vma.start < addr < vma.end:
+        raise oserror(errno.EINVAL, f"{vma} can only be taken as a whole")
     if vma.huge and addr % vma.mm.geometry.huge_size:
         raise oserror(errno.EINVAL, f"{addr:#x} lies inside a huge page of {vma}")
 
@@ -111,7 +117,8 @@ def check_split(vma: VMA, addr: int) -> None:
 def joins(low: VMA, high: VMA, new: VMA) -> bool:
     """May *new*, which is one of the two, merge with the other? (can_vma_merge_before, _after)"""
     old = low if high is new else high
-    if low.end != high.start or old.flags != new.flags or old.file is not new.file:
+    if low.end != high.start or (old.flags ^ new.flags) & ~VM_STICKY or \
+            old.file is not new.file:
         return False
     if new.flags & VM_DONTEXPAND:       # one of VM_SPECIAL: never merged
         return False
@@ -141,7 +148,7 @@ def anon_vma_prepare(vma: VMA) -> None:
         other = high if low is vma else low
         if (other.anon_vma and len(other.chain) == 1 and low.end == high.start
                 and low.file is high.file
-                and not (low.flags ^ high.flags) & ~VM_ACCESS_FLAGS
+                and not (low.flags ^ high.flags) & ~(VM_ACCESS_FLAGS | VM_STICKY)
                 and high.pgoff == low.index(low.end)):
             vma.anon_vma, vma.chain = other.anon_vma, other.chain
             return

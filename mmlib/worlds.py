@@ -9,7 +9,7 @@ import re
 from contextlib import contextmanager
 
 from . import abilities
-from .abi import MADV_NOSHARE_TABLES, MADV_SHARE_TABLES
+from .abi import MADV_HWPOISON, MADV_NOSHARE_TABLES, MADV_SHARE_TABLES, MADV_SOFT_OFFLINE
 from .formats import GEOMETRIES, TIERS
 from .geometry import PRESENT, X86_64, entry_pfn
 from .kinds import BadInput, at, shown
@@ -18,8 +18,9 @@ from .memory import ZERO_PFN
 from .sharing import FileTableCache, Private
 
 ARENA = 0x2000_0000_0000                # where address 0 of a scenario lies
-# Advice that no kernel knows.
-OURS = ("noshare_tables", "share_tables", MADV_NOSHARE_TABLES, MADV_SHARE_TABLES)
+# Advice that no kernel knows, or that would take pages of this computer out of use for good.
+NOT_LINUX = ("noshare_tables", "share_tables", MADV_NOSHARE_TABLES, MADV_SHARE_TABLES,
+             "hwpoison", "soft_offline", MADV_HWPOISON, MADV_SOFT_OFFLINE)
 
 
 def simulator(sequence: dict, sharing: str | None = None, trace: bool = False) -> Machine:
@@ -71,7 +72,7 @@ def check_linux(sequence: dict) -> None:
                        f"computer, not {sequence['cpus']}", 'field "cpus"')
     for number, op in enumerate(sequence["ops"]):
         with at(f"op {number}"):
-            if op["op"] == "shrink" or op.get("advice") in OURS:
+            if op["op"] in ("shrink", "ioctl") or op.get("advice") in NOT_LINUX:
                 what = op["advice"] if "advice" in op else op["op"]
                 raise BadInput(f"expected what Linux can do with --on linux, not {shown(what)}")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from mmlib.__main__ import main
 
 DATA = Path(__file__).resolve().parent / "data"
-RECORDINGS = {"examples-30": 30, "examples-ptshare-10": 10, "examples-hugetlb-10": 10}
+RECORDINGS = {"examples-30": 30, "examples-ptshare-10": 10, "examples-hugetlb-10": 10,
+              "linux-6.18-calls": 66}
 PAGE, FIXED = 0x1000, ["private", "anon", "fixed"]
 
 

@@ -8,16 +8,21 @@ from mmlib import (
     MADV_DONTNEED,
     MADV_GUARD_INSTALL,
     MAP_ANONYMOUS,
+    MAP_FIXED,
     MAP_HUGETLB,
     MAP_PRIVATE,
     MAP_SHARED,
     MREMAP_MAYMOVE,
+    MSHAREFS_CREATE_MAPPING,
+    MSHAREFS_UNMAP,
     TINY,
     X86_64,
     BusError,
     FileTableCache,
     Killed,
     Machine,
+    MshareCreate,
+    MshareUnmap,
     Private,
 )
 from mmlib.signals import Signal
@@ -319,5 +324,54 @@ def odd_names():
     return m
 
 
+def region():
+    """msharefs by the rules of 2022: two guests and a child, a part made read-only, the end."""
+    m = Machine(TINY)
+    m.mount("msharefs", "/ms")
+    a = m.spawn("a")
+    file = a.open("/ms/r")
+    a.mmap(0x40000, 0x40000, "rw", MAP_SHARED, file)
+    a.store(0x40000, b"rows"), a.store(0x45000, b"index")
+    b = m.spawn("b")
+    b.mmap(0x40000, 0x40000, "rw", MAP_SHARED, file)
+    b.mmap(0x4000, PAGE, "rw", ANON)
+    b.load(0x40000), b.store(0x4000, b"own"), b.store(0x46000, b"new")
+    c = b.fork("c")
+    c.load(0x40000)
+    a.mprotect(0x40000, PAGE, "r")
+    with failing():
+        c.store(0x40000, b"x")
+    a.unlink("/ms/r")
+    b.exit(), c.exit()
+    return m
+
+
+def objects_inside():
+    """msharefs by the rules of 2025: a file and anonymous memory inside, guests at two addresses,
+    an object that goes, an owner that exits; another region of the same name."""
+    m = Machine(TINY)
+    m.mount("msharefs", "/ms", version=2025)
+    a, db = m.spawn("a"), m.memfd("db", 4 * PAGE)
+    file = a.open("/ms/r")
+    file.truncate(0x40000)
+    for offset, prot, inside in ((0, "rw", db), (0x10000, "r", None)):
+        file.ioctl(MSHAREFS_CREATE_MAPPING, MshareCreate(offset, 4 * PAGE, 0, prot,
+                                                         MAP_SHARED | MAP_FIXED, inside))
+    a.mmap(0x40000, 0x40000, "rw", MAP_SHARED, file)
+    a.store(0x40000, b"rows"), a.load(0x50000)
+    b = m.spawn("b")
+    there = b.mmap(None, 0x40000, "rw", MAP_SHARED, file)
+    b.load(there)
+    file.ioctl(MSHAREFS_UNMAP, MshareUnmap(0x10000, 4 * PAGE))
+    m.unlink("/ms/r")
+    m.open("/ms/r").truncate(0x40000)
+    a.exit()
+    with failing():
+        b.load(there)
+    b.exit()
+    return m
+
+
 ALL = [nothing, fork, files, cache, hugetlb, threads, execs, reuse, states_of_pages,
-       shared_memory, killed, wide, sixty_four_mib, crowd, many_files, tiny_full, odd_names]
+       shared_memory, killed, wide, sixty_four_mib, crowd, many_files, tiny_full, odd_names,
+       region, objects_inside]

@@ -26,11 +26,13 @@ VALUES = {
     "MADV_DONTDUMP": 16, "MADV_DODUMP": 17, "MADV_WIPEONFORK": 18, "MADV_KEEPONFORK": 19,
     "MADV_COLD": 20, "MADV_PAGEOUT": 21, "MADV_POPULATE_READ": 22, "MADV_POPULATE_WRITE": 23,
     "MADV_DONTNEED_LOCKED": 24, "MADV_COLLAPSE": 25, "MADV_GUARD_INSTALL": 102,
-    "MADV_GUARD_REMOVE": 103,
+    "MADV_GUARD_REMOVE": 103, "MADV_HWPOISON": 100, "MADV_SOFT_OFFLINE": 101,
     "MS_ASYNC": 1, "MS_INVALIDATE": 2, "MS_SYNC": 4,
     "O_RDONLY": 0, "O_WRONLY": 1, "O_RDWR": 2, "O_ACCMODE": 3, "O_CREAT": 0o100, "O_EXCL": 0o200,
     "O_TRUNC": 0o1000,
-    "FALLOC_FL_KEEP_SIZE": 1, "FALLOC_FL_PUNCH_HOLE": 2,
+    "FALLOC_FL_KEEP_SIZE": 1, "FALLOC_FL_PUNCH_HOLE": 2, "FALLOC_FL_NO_HIDE_STALE": 4,
+    "FALLOC_FL_COLLAPSE_RANGE": 8, "FALLOC_FL_ZERO_RANGE": 0x10, "FALLOC_FL_INSERT_RANGE": 0x20,
+    "FALLOC_FL_UNSHARE_RANGE": 0x40,
 }
 
 
@@ -136,7 +138,8 @@ def test_every_spelt_argument_exists():
     """The table of flag arguments names parameters that the methods have, at their places."""
     import inspect
     for name, arguments in FLAG_ARGUMENTS.items():
-        owner = mmlib.File if name == "fallocate" else mmlib.Task
-        parameters = list(inspect.signature(getattr(owner, name)).parameters)[1:]
+        owner = mmlib.File if name in ("fallocate", "ioctl") else mmlib.Task
+        parameters = mmlib.MshareCreate._fields if name == "MshareCreate" else \
+            list(inspect.signature(getattr(owner, name)).parameters)[1:]
         for key, family in arguments.items():
             assert key in parameters or arguments[parameters[key]] == family

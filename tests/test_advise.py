@@ -16,6 +16,7 @@ from mmlib import (
     MADV_GUARD_INSTALL,
     MADV_GUARD_REMOVE,
     MADV_HUGEPAGE,
+    MADV_HWPOISON,
     MADV_KEEPONFORK,
     MADV_MERGEABLE,
     MADV_NOHUGEPAGE,
@@ -28,12 +29,16 @@ from mmlib import (
     MADV_REMOVE,
     MADV_SEQUENTIAL,
     MADV_SHARE_TABLES,
+    MADV_SOFT_OFFLINE,
     MADV_UNMERGEABLE,
     MADV_WILLNEED,
     MADV_WIPEONFORK,
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_DONTUNMAP,
+    MREMAP_FIXED,
+    MREMAP_MAYMOVE,
     O_RDONLY,
     TINY,
     X86_64,
@@ -45,11 +50,13 @@ from mmlib.geometry import A, D
 
 FAR, MIB = 0x200000000000, 1 << 20
 WORD = 1 << 64
+LEAVE = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP
 PAIRS = [(MADV_RANDOM, MADV_NORMAL), (MADV_SEQUENTIAL, MADV_NORMAL), (MADV_DONTFORK, MADV_DOFORK),
          (MADV_WIPEONFORK, MADV_KEEPONFORK), (MADV_DONTDUMP, MADV_DODUMP),
          (MADV_NOSHARE_TABLES, MADV_SHARE_TABLES), (MADV_MERGEABLE, MADV_UNMERGEABLE)]
 ADVICE = sorted(value for name, value in vars(mmlib).items()
-                if name.startswith("MADV_") and value != MADV_COLLAPSE)
+                if name.startswith("MADV_")
+                and value not in (MADV_COLLAPSE, MADV_HWPOISON, MADV_SOFT_OFFLINE))
 
 
 def advise(task, first, pages, advice):
@@ -86,7 +93,8 @@ def test_the_order_of_checks(advice):
     assert refused(task.madvise, TINY.task_size, PAGE, advice) == "ENOMEM"
 
 
-@pytest.mark.parametrize("advice", [5, 6, 7, 26, 99, 101, 104, -1, 1 << 40, MADV_COLLAPSE])
+@pytest.mark.parametrize("advice", [5, 6, 7, 26, 99, 104, -1, 1 << 40, MADV_COLLAPSE,
+                                    MADV_HWPOISON, MADV_SOFT_OFFLINE])
 @pytest.mark.parametrize("first, pages", [(0, 1), (0, 0), (9, 1)])
 def test_unknown_advice(advice, first, pages):
     """EINVAL, whatever the range is: even an empty one."""
@@ -461,3 +469,32 @@ def test_a_private_mapping_of_a_file_can_be_guarded():
     with pytest.raises(Segfault):
         task.load(page(0))
     assert task.load(page(1)) == b"\0"
+
+
+def test_memory_that_ever_had_a_guard_is_copied_by_fork():
+    """VM_MAYBE_GUARD stays where the markers were taken away, and in what is split off."""
+    task = machine().spawn()
+    task.mmap(page(0), 4 * PAGE, "rw", ANON | MAP_FIXED)
+    advise(task, 0, 1, MADV_GUARD_INSTALL), advise(task, 0, 1, MADV_GUARD_REMOVE)
+    task.mremap(page(0), 4 * PAGE, 4 * PAGE, LEAVE, page(16))
+    task.munmap(page(16), 4 * PAGE)
+    task.munmap(page(0), 2 * PAGE)
+    assert task.mm.vmas[0].anon_vma is None
+    assert task.fork().tables == task.tables > 0
+
+
+def test_a_guarded_mapping_merges_with_one_that_never_was():
+    """VM_STICKY: the flag is no hindrance, and holds for all of it."""
+    task = machine().spawn()
+    task.mmap(page(0), 2 * PAGE, "rw", ANON | MAP_FIXED)
+    advise(task, 0, 1, MADV_GUARD_INSTALL)
+    task.mmap(page(2), 2 * PAGE, "rw", ANON | MAP_FIXED)
+    assert len(task.mm.vmas) == 1
+
+
+def test_guards_give_a_mapping_of_a_file_no_private_pages():
+    """madvise_guard_install: an anon_vma for anonymous memory alone; fork copies all the same."""
+    task = machine().spawn()
+    task.mmap(page(0), 2 * PAGE, "r", MAP_PRIVATE | MAP_FIXED, task.memfd("f", 2 * PAGE))
+    advise(task, 0, 1, MADV_GUARD_INSTALL)
+    assert task.mm.vmas[0].anon_vma is None and task.fork().tables == 3

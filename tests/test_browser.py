@@ -362,13 +362,15 @@ def test_a_wide_picture_shows_what_is_new(one):
     seen = """(pic) => { const e = pic.querySelector(".n.on.hot, .cell.hot");
       if (!e) return null; const a = e.getBoundingClientRect(), b = pic.getBoundingClientRect();
       return a.left >= b.left - 1 && a.right <= b.right + 1; }"""
-    assert one.pic.evaluate("(pic) => pic.scrollWidth > pic.clientWidth")
+    pic = one.pic.element_handle()      # JupyterLab lays out again some time after the window
+    one.page.wait_for_function("(pic) => pic.scrollWidth > pic.clientWidth", arg=pic)
     found = []
     for _ in range(STEPS):
         found.append(one.pic.evaluate(seen))
         one.press("ArrowRight")
     assert False not in found and found.count(True) > STEPS / 2
     one.page.set_viewport_size({"width": 1600, "height": 1200})
+    one.page.wait_for_function("(pic) => pic.scrollWidth <= pic.clientWidth", arg=pic)
     one.press("Home", "End")
     assert one.pic.evaluate("(pic) => pic.scrollLeft") == 0
 

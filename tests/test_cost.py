@@ -8,7 +8,7 @@ import pytest
 from mmlib import LA57, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, X86_64, Machine, cost, validate
 from mmlib.__main__ import main
 from mmlib.linux import Linux
-from mmlib.views.graph import union
+from mmlib.views.union import union
 from mmlib.views.text import describe, status
 
 GIB = 1 << 30

@@ -19,11 +19,12 @@ from mmlib import MAP_SHARED, TINY, Machine
 from mmlib.renderer import find_renderer
 from mmlib.views import dot as dot_module
 from mmlib.views.dot import dot, quote, render, state_dot
-from mmlib.views.graph import file_label, plain, short, union
+from mmlib.views.graph import file_label, plain, short
 from mmlib.views.state import state
 from mmlib.views.stepper import Stepper
 from mmlib.views.still import bundle
 from mmlib.views.svg import still_svg, union_svg
+from mmlib.views.union import union
 
 DOT = shutil.which("dot")
 SVG = {"svg": "http://www.w3.org/2000/svg"}

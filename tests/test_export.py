@@ -14,13 +14,16 @@ from mmlib import (
     MADV_GUARD_INSTALL,
     MAP_ANONYMOUS,
     MAP_FIXED,
+    MAP_HUGETLB,
     MAP_PRIVATE,
     MAP_SHARED,
+    MSHAREFS_CREATE_MAPPING,
     TINY,
     X86_64,
     BusError,
     FileTableCache,
     Machine,
+    MshareCreate,
     Segfault,
     validate,
 )
@@ -275,6 +278,33 @@ def test_the_counts_are_those_of_a_walk(name, tmp_path):
         assert image.told["shared_tables"] == sum(n > 1 for n in uses.values()), what
         shared += image.told["shared_tables"]
     assert shared
+
+
+@pytest.mark.parametrize("geometry, version, level", [
+    (X86_64, 2022, 3), (LA57, 2022, 4), (X86_64, 2025, 3), (LA57, 2025, 3)])
+def test_guests_of_a_region_walk_one_table(geometry, version, level, tmp_path):
+    """Each from its own CR3; the linked table and all below it are in the image once."""
+    machine = Machine(geometry, huge_pages=1)
+    machine.mount("msharefs", "/ms", version=version)
+    a, slot = machine.spawn("a"), geometry.span(level)
+    file = a.open("/ms/r")
+    if version == 2025:
+        file.truncate(slot)
+        for at, flags in ((0, 0), (2 << 20, MAP_HUGETLB)):
+            file.ioctl(MSHAREFS_CREATE_MAPPING, MshareCreate(at, 2 << 20, 0, "rw", flags
+                                                             | MAP_SHARED | MAP_FIXED))
+    a.mmap(slot, slot, "rw", MAP_SHARED, file)
+    for at in (0, 0x5000, 2 << 20):
+        a.store(slot + at, b"shared")
+    b = machine.spawn("b")
+    b.mmap(slot if version == 2022 else 2 * slot, slot, "rw", MAP_SHARED, file)
+    b.load(b.maps()[0].start)
+    image = exported(machine, tmp_path)
+    assert wrong(image) == []
+    own = 2 if level < geometry.levels - 1 else 0      # P4D tables of the guests
+    below = machine.table_count - own - (own > 0)       # and the host's
+    assert (image.told["shared_tables"], image.told["distinct_tables_without_roots"]) == (
+        below, below + own)
 
 
 def test_threads_have_one_cr3(tmp_path):

@@ -14,7 +14,7 @@ from mmlib.loading import check_document
 TEXT = (Path(__file__).resolve().parents[1] / "docs/formats.md").read_text(encoding="utf-8")
 EXAMPLES = [json.loads(block) for block in re.findall(r"(?ms)^```json\n(.*?)^```$", TEXT)]
 # The families of constants, by the op that takes them.
-FAMILIES = formats.FLAGS | {"madvise": formats.ADVICE}
+FAMILIES = formats.FLAGS | {"madvise": formats.ADVICE, "ioctl": formats.REQUESTS}
 
 
 def section(title, level=2):
@@ -40,10 +40,10 @@ def test_the_ops_of_our_own_format_are_described():
     assert ops_of("mmoracle/1") | ops_of("mmlib/1") == formats.OWN
 
 
-def test_what_is_not_yet_known_is_named():
-    """Each such op, in the section of mmlib/1."""
-    assert all(f"The op `{name}` is not yet known" in section("mmlib/1")
-               for name in formats.NOT_YET)
+def test_the_arguments_of_an_ioctl_are_described():
+    """In words, in the section of mmlib/1."""
+    assert all(f'"{request}" with `{fields}`' in section("mmlib/1")
+               for request, fields in formats.ARGUMENTS.items())
 
 
 @pytest.mark.parametrize("op", FAMILIES)
@@ -85,9 +85,9 @@ def test_there_are_twelve_rules():
 
 
 def test_every_format_has_an_example():
-    """One of each that replay reads."""
-    assert [example["format"] for example in EXAMPLES] == [
-        "mmoracle/1", "mmoracle-hugetlb/1", "mmlib/1"]
+    """Each that replay reads."""
+    assert {example["format"] for example in EXAMPLES} == {
+        "mmoracle/1", "mmoracle-hugetlb/1", "mmlib/1"}
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["format"])

@@ -7,21 +7,11 @@ from scenes import ANON, MIB, PAGE
 
 from mmlib import LA57, MAP_SHARED, TINY, X86_64, FileTableCache, Machine
 from mmlib.geometry import PRESENT, entry_pfn
-from mmlib.views.graph import (
-    CELLS,
-    FILES,
-    GAP,
-    PROCESSES,
-    ROOM,
-    TABLE_W,
-    WIDE_W,
-    frame_id,
-    table_id,
-    task_id,
-    union,
-)
+from mmlib.views.graph import TABLE_W, WIDE_W, frame_id, table_id, task_id
+from mmlib.views.place import GAP
 from mmlib.views.state import state
 from mmlib.views.svg import still_svg, union_svg
+from mmlib.views.union import CELLS, FILES, PROCESSES, ROOM, union
 
 
 @pytest.fixture(params=scenes.ALL, ids=lambda scene: scene.__name__)
@@ -70,9 +60,9 @@ def test_all_boxes_are_within_the_picture(graph):
 
 
 def test_lanes_stand_side_by_side_files_first(graph):
-    """The zero page, then files, then processes; a lane ends before the next begins."""
+    """The zero page, then files, regions and processes; a lane ends before the next begins."""
     kinds = [lane.kind for lane in graph.lanes]
-    assert kinds == sorted(kinds, key=["zero", "file", "mm"].index)
+    assert kinds == sorted(kinds, key=["zero", "file", "host", "mm"].index)
     spans = [[(n.x, n.x + n.size[0]) for n in graph.nodes.values() if n.lane == number]
              for number in range(len(kinds))]
     for left, right in combinations(filter(None, spans), 2):
@@ -195,6 +185,44 @@ def test_a_borrowed_table_stands_with_its_first_owner():
     graph = drawn(m)
     shared = {table_id(t) for step in m.trace for t in step.after.tables if t.users > 1}
     assert shared and {lane_of(graph, name).name for name in shared} == {"a"}
+
+
+def test_a_region_has_a_lane_before_the_processes():
+    """Its head is a pill as of a file, over the host's top-level table; its tables and anonymous
+    pages stand there, and the guests' links leave their lanes."""
+    m = scenes.region()
+    graph, now = drawn(m), m.trace[11].after
+    assert [(lane.kind, lane.name) for lane in graph.lanes] == [
+        ("host", "/ms/r"), ("mm", "a"), ("mm", "b"), ("mm", "c")]
+    [host] = now.hosts
+    [head] = graph.in_lane(0, "file")
+    assert head.label == "r" and (head.id, None, f"t{host.root[0]}_{host.root[1]}") in \
+        graph.edges.values()
+    [shared] = [t for t in now.tables if t.users > 1]
+    assert (shared.level, shared.users, lane_of(graph, table_id(shared)).kind) == (3, 3, "host")
+    assert {graph.nodes[start].lane for start, _, end in graph.edges.values()
+            if end == table_id(shared)} == {0, 1, 2, 3}
+    assert state(graph, now)[head.id][0] == {"on"}
+    assert head.id not in state(graph, m.trace[-1].after) or m.hosts
+
+
+def test_the_pages_of_a_file_within_a_region_stand_with_the_file():
+    """The region's own lane has its tables; a second region of the name has a lane of its own."""
+    m = scenes.objects_inside()
+    graph = drawn(m)
+    assert [lane.kind for lane in graph.lanes] == ["file", "file", "host", "host", "mm", "mm"]
+    assert [node.label for lane in range(4) for node in graph.in_lane(lane, "file")] == [
+        "db", "shm0", "r", "r'"]
+    assert not graph.in_lane(2, "frame") and len(graph.in_lane(0, "frame")) == 1
+
+
+def test_more_regions_than_lanes_are_counted():
+    """As files are."""
+    m = Machine(TINY)
+    m.mount("msharefs", "/ms", version=2025)
+    for n in range(FILES + 2):
+        m.open(f"/ms/r{n}").truncate(0x40000)
+    assert drawn(m).note == "Not drawn: 2 regions."
 
 
 def test_a_table_whose_owner_is_gone_is_drawn_with_who_has_it():

@@ -18,7 +18,6 @@ LONG = {
     "fault.py": "a page fault is read in one piece, from the top down",
     "machine.py": "one method a call, each with its contract",
     "task.py": "one method a system call, each with its contract",
-    "views/graph.py": "what stands where is decided in one place",
 }
 
 

@@ -21,6 +21,18 @@ def own(*ops, **head):
     return document(*ops, form="mmlib/1", **head)
 
 
+def region(*ops):
+    """A scenario with a region file r of 2025, of one slot."""
+    mount = {"fstype": "msharefs", "path": "/share", "version": 2025}
+    return own(op("open", file="r", path="/share/r"), op("ftruncate", file="r", len=64 * PAGE),
+               *ops, geometry="TINY", mounts=[mount])
+
+
+def create(**changes):
+    arg = {"region_offset": 0, "size": PAGE, "prot": "rw", "flags": ["shared", "fixed"]} | changes
+    return op("ioctl", file="r", request="create_mapping", arg=arg)
+
+
 # name: (content of the file, words that the line must hold)
 BROKEN = {
     "empty": ("", "expected JSON; line 1, column 1"),
@@ -106,7 +118,13 @@ BROKEN = {
     "hugetlb pread": (document(op("pread", file="f", offset=0), form="mmoracle-hugetlb/1",
                                file_gib=1), 'field "op": expected one of mmap'),
     "touch in mmoracle": (document(op("touch", addr=0, len=1)), 'field "op": expected one of'),
-    "ioctl": (own(op("ioctl", file="f", request=1)), 'op "ioctl" is not yet known'),
+    "ioctl": (region(op("ioctl", file="r", request="map")), "one of create_mapping, unmap, not"),
+    "ioctl without arg": (region(op("ioctl", file="r", request="unmap")), 'field "arg": expected'),
+    "arg of a number": (region(op("ioctl", file="r", request=1, arg={})), "none beside a number"),
+    "arg prot": (region(create(prot="q")), 'field "arg", field "prot": expected none, or letters'),
+    "arg file": (region(create(file="g")), 'field "arg", field "file": expected the id of a file'),
+    "version": (own(mounts=[{"fstype": "msharefs", "path": "/m", "version": "new"}]), "version"),
+    "version 1": (own(mounts=[{"fstype": "msharefs", "path": "/m", "version": 1}]), "2022 and 2025"),
     "geometry": (own(geometry="SMALL"), "expected TINY, X86_64 or LA57"),
     "cpus 0": (own(cpus=0), 'field "cpus": expected a whole number from 1'),
     "mount": (own(mounts=[{"fstype": "tmpfs"}]), 'mount 0, field "path"'),
@@ -235,12 +253,18 @@ OWN = own(op("open", file="f", path="/dev/shm/a"), op("ftruncate", file="f", pag
           op("exec"), op("shrink"), op("exit"), geometry="TINY", cpus=2, sharing="cache",
           mounts=[{"fstype": "ext4", "path": "/disk"}])
 
+REGION = region(create(), mmap(0x40000, len=64 * PAGE, flags=["shared", "fixed"], file="r"),
+                op("store", addr=0x40000, value=1), op("fork", child=1), op("load", 1, addr=0x40000),
+                op("ioctl", file="r", request="unmap", arg={"region_offset": 0, "size": PAGE}),
+                op("ioctl", file="r", request=1))
 
-@given(seed=st.integers(0, 1 << 32), base=st.sampled_from(["small", "own", "huge"]))
+
+@given(seed=st.integers(0, 1 << 32), base=st.sampled_from(["small", "own", "huge", "region"]))
 @settings(max_examples=400)
 def test_no_change_at_random_is_answered_by_a_traceback(seed, base, tmp_path_factory):
     """The command ends with 0, 1 or 2 whatever the document holds; 2 has one line."""
-    made = mutated(random.Random(seed), {"small": SMALL, "own": OWN, "huge": HUGE}[base])
+    made = mutated(random.Random(seed), {"small": SMALL, "own": OWN, "huge": HUGE,
+                                          "region": REGION}[base])
     check_command(json.dumps(made), tmp_path_factory)
 
 
@@ -280,3 +304,11 @@ def test_recursion_of_any_depth_is_survived(tmp_path, capsys):
         text = json.dumps(SMALL).replace('"value": 7', '"value": ' + "[" * depth + "]" * depth, 1)
         status, _, err = replay(capsys, write(tmp_path, text))
         assert (status, err.count("\n")) == (2, 1)
+
+
+def test_an_answer_may_have_no_bytes(tmp_path):
+    """A read at the end of the file, mincore of nothing; a store has at least one."""
+    nothing = op("mincore", addr=0, len=0, expect={"result": "ok", "data": ""})
+    load(write(tmp_path, document(mmap(), nothing, form="mmlib/1")))
+    with pytest.raises(BadInput, match="hexadecimal"):
+        load(write(tmp_path, document(mmap(), op("store", addr=0, data=""), form="mmlib/1")))

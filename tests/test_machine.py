@@ -190,7 +190,7 @@ def test_filesystems_are_mounted_where_one_likes(fstype):
 
 
 @pytest.mark.parametrize("args, options, name", [
-    (("msharefs", "/m"), {}, "ENODEV"), (("", "/m"), {}, "ENODEV"), (("proc", "/m"), {}, "ENODEV"),
+    (("msharefs", "/m"), {"version": 2023}, "EINVAL"), (("", "/m"), {}, "ENODEV"), (("proc", "/m"), {}, "ENODEV"),
     (("tmpfs", "/m"), {"size": 5}, "EINVAL"), (("tmpfs", "/dev/shm"), {}, "EBUSY")])
 def test_what_cannot_be_mounted(here, args, options, name):
     """An unknown kind, options, a place that is taken."""

@@ -87,6 +87,14 @@ def test_flags_that_change_nothing_one_can_see(task, flag):
     task.store(page(0), b"x")
 
 
+@pytest.mark.parametrize("more, there", [(MAP_POPULATE, True), (MAP_POPULATE | MAP_NONBLOCK, False),
+                                         (MAP_LOCKED | MAP_NONBLOCK, True)])
+def test_nonblock_populates_nothing(task, more, there):
+    """do_mmap: MAP_NONBLOCK takes MAP_POPULATE back, but no lock."""
+    task.mmap(page(0), PAGE, "rw", ANON | MAP_FIXED | more)
+    assert task.pagemap(page(0), PAGE)[0].present == there
+
+
 def test_with_map_anonymous_a_file_is_ignored(task, file):
     """And so is the offset, if it is whole pages."""
     task.mmap(page(0), PAGE, "r", ANON | MAP_FIXED, file, (1 << 63) + PAGE)
@@ -138,6 +146,18 @@ def test_a_private_page_freezes_when_it_is_written(task, file):
 
 
 # where it goes ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("pages, flags, hint, at", [
+    (3, ANON, None, -4), (4, ANON, None, -8), (8, ANON, None, -12), (4, SHARED_ANON, None, -5),
+    (4, ANON, TOP - PAGE, -5)])
+def test_what_a_table_maps_begins_at_its_border(task, pages, flags, hint, at):
+    """thp_get_unmapped_area: a whole number of PTE tables of private anonymous memory; not if it
+    is shared, or somebody gave a hint."""
+    task.mmap(None, PAGE, "r", SHARED_ANON)
+    assert task.mmap(hint, pages * PAGE, "rw", flags) == TOP + at * PAGE
+    if at % 4 == pages % 4 == 0:        # the next one touches it
+        assert task.mmap(None, 4 * PAGE, "r", flags) == TOP + (at - 4) * PAGE
+
+
 def test_the_kernel_chooses_top_down(task):
     """The highest gap that fits; the same in every run."""
     starts = [task.mmap(None, n * PAGE, "r", SHARED_ANON) for n in (1, 2)]
@@ -204,6 +224,13 @@ def test_noreplace_leaves_what_is_there(first, pages, flags):
     assert picture(task.mm) == ".Rr"
 
 
+def test_a_closed_file_is_looked_for_after_the_offset(task, file):
+    """ksys_mmap_pgoff: EINVAL for the offset, then EBADF, then what is wrong with the rest."""
+    file.close()
+    assert refused(task.mmap, None, PAGE, "r", MAP_SHARED, file, 1) == "EINVAL"
+    assert refused(task.mmap, None, 0, "r", MAP_SHARED, file, 0) == "EBADF"
+
+
 # errors, in the order of ksys_mmap_pgoff and do_mmap -------------------------------------------
 @pytest.mark.parametrize("addr, length, flags, offset, code", [
     (page(0), PAGE, ANON, 1, "EINVAL"),                         # before everything else
@@ -214,6 +241,7 @@ def test_noreplace_leaves_what_is_there(first, pages, flags):
     (page(0), PAGE, MAP_ANONYMOUS, 0, "EINVAL"),                # neither private nor shared
     (page(0), PAGE, MAP_ANONYMOUS | 0xf, 0, "EINVAL"),
     (page(0), PAGE, MAP_ANONYMOUS | MAP_SHARED_VALIDATE, 0, "EINVAL"),
+    (page(0), PAGE, MAP_ANONYMOUS | MAP_SHARED | MAP_GROWSDOWN, 0, "EINVAL"),
     (page(0) + 1, PAGE, ANON | MAP_FIXED, 0, "EINVAL"),
     (page(0) + 1, PAGE, ANON | MAP_FIXED_NOREPLACE, 0, "EINVAL"),
     (page(0) + 1, 0, ANON | MAP_FIXED, 0, "EINVAL"),
@@ -244,6 +272,9 @@ def test_mmap_refuses(task, addr, length, flags, offset, code):
     (page(0), PAGE, 0, 1 << 63, "EOVERFLOW"),                   # and the type last
     (page(0), PAGE, MAP_SHARED_VALIDATE | MAP_SYNC, 0, "EOPNOTSUPP"),
     (page(0), PAGE, MAP_SHARED_VALIDATE | 1 << 25, 0, "EOPNOTSUPP"),
+    (page(0), PAGE, MAP_SHARED_VALIDATE | 1 << 31, 0, "EOPNOTSUPP"),
+    (page(0), PAGE, MAP_SHARED | MAP_GROWSDOWN, 0, "EINVAL"),
+    (page(0), PAGE, MAP_PRIVATE | MAP_GROWSDOWN, 0, "EINVAL"),
     (page(0), PAGE, MAP_SHARED_VALIDATE | MAP_FIXED_NOREPLACE, 0, "EOPNOTSUPP"),
 ])
 def test_mmap_of_a_file_refuses(task, file, addr, length, flags, offset, code):
@@ -262,7 +293,7 @@ def test_the_last_offset_that_can_be_mapped(task, file):
 def test_shared_validate_takes_what_it_knows(task, file):
     """LEGACY_MAP_MASK; ordinary MAP_SHARED ignores unknown bits (MM13)."""
     flags = MAP_FIXED | MAP_POPULATE | MAP_NORESERVE | MAP_STACK | MAP_LOCKED
-    task.mmap(page(0), PAGE, "rw", MAP_SHARED_VALIDATE | flags, file)
+    task.mmap(page(0), PAGE, "rw", MAP_SHARED_VALIDATE | flags | 0xc0 | 0x1f << 26, file)
     task.mmap(page(1), PAGE, "rw", MAP_SHARED | MAP_FIXED | MAP_SYNC | 1 << 25, file)
     assert picture(task.mm) == "SS"
 

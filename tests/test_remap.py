@@ -146,6 +146,18 @@ def test_pages_move_along():
     assert task.minor_faults == faults and letters(task, 0, 8) == "!!!!ab.d"
 
 
+@pytest.mark.parametrize("flags", [MREMAP_MAYMOVE, MREMAP_MAYMOVE | MREMAP_DONTUNMAP])
+def test_large_private_memory_moves_to_the_border_of_a_table(flags):
+    """thp_get_unmapped_area: whole 2 MiB of anonymous memory, if nobody says where."""
+    task = machine(X86_64).spawn()
+    start = task.mmap(FAR, 2 * MIB, "rw", ANON | MAP_FIXED)
+    task.mmap(None, PAGE, "rw", ANON)
+    if not flags & MREMAP_DONTUNMAP:
+        task.mmap(FAR + 2 * MIB, PAGE, "r", ANON | MAP_FIXED)
+    new = 2 * MIB if flags & MREMAP_DONTUNMAP else 4 * MIB
+    assert task.mremap(start, 2 * MIB, new, flags) % (2 * MIB) == 0
+
+
 def test_what_was_there_is_gone():
     """MR05: the target is replaced."""
     task = written("Ww..Ww", "ab..xy")

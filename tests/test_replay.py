@@ -42,7 +42,7 @@ def test_the_simulator_answers_as_linux_did(name, capsys):
 def test_all_recordings_in_one_call(capsys):
     """The last line counts all sequences."""
     paths = [DATA / f"{name}.json" for name in RECORDINGS]
-    assert replay(capsys, *paths)[:2] == (0, "50 passed, 0 failed\n")
+    assert replay(capsys, *paths)[:2] == (0, "116 passed, 0 failed\n")
 
 
 @pytest.mark.parametrize("name", RECORDINGS)

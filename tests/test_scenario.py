@@ -255,6 +255,22 @@ def test_bytes_are_told_as_the_op_asks():
     assert (got[2]["value"], got[3]["data"]) == (0x61, "626300")
 
 
+def test_an_ioctl_maps_a_file_into_a_region_of_msharefs():
+    """What a guest stores there is in the file; a request that nobody knows is ENOTTY."""
+    slot, arg = 64 * PAGE, {"region_offset": PAGE, "size": PAGE, "prot": "rw", "file": "f",
+                            "offset": PAGE, "flags": ["shared", "fixed"]}
+    got = own(op("open", file="r", path="/share/r"), op("ftruncate", file="r", len=slot),
+              op("ioctl", file="r", request="create_mapping", arg=arg),
+              mmap(slot, len=slot, flags=["shared", "fixed"], file="r"),
+              op("store", addr=slot + PAGE, value=5), op("pread", file="f", offset=PAGE),
+              op("ioctl", file="r", request="unmap", arg={"region_offset": PAGE, "size": PAGE}),
+              op("load", addr=slot + PAGE), op("ioctl", file="f", request=1), geometry="TINY",
+              files=[{"id": "f", "pages": 2}],
+              mounts=[{"fstype": "msharefs", "path": "/share", "version": 2025}])
+    assert [one["result"] for one in got] == ["ok"] * 7 + ["SIGSEGV", "ENOTTY"]
+    assert (got[4]["minflt"], got[5]["value"], got[6]["minflt"]) == (1, 5, 0)
+
+
 def test_a_file_with_a_path_is_shown_by_its_id():
     """Also after it is unlinked."""
     got = own(op("open", file="db", path="/dev/shm/a"), op("ftruncate", file="db", pages=4),

@@ -9,9 +9,10 @@ from scenes import ANON, PAGE
 
 from mmlib import MAP_SHARED, TINY, X86_64, FileTableCache, Machine
 from mmlib.geometry import PRESENT, entry_pfn
-from mmlib.views.graph import edge_id, frame_id, is_link, table_id, union
+from mmlib.views.graph import edge_id, frame_id, is_link, table_id
 from mmlib.views.state import content, delta, encode, state, walked
 from mmlib.views.svg import union_svg
+from mmlib.views.union import union
 
 
 @pytest.fixture(params=scenes.ALL, ids=lambda scene: scene.__name__)

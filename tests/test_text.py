@@ -15,7 +15,9 @@ from mmlib import (
 from mmlib import bulk
 from mmlib.events import KINDS, Event
 from mmlib.trace import FrameState
+from mmlib.vma import VM_SHARED_PT
 from mmlib.views import outline, text
+from mmlib.views.graph import file_label
 from mmlib.views.outline import CACHED, LINKS, RUN, describe
 
 
@@ -77,7 +79,9 @@ def test_smaps_adds_up_to_the_task(live):
             told = text.smaps(now, task.mm.name)
             def total(name):
                 return sum(map(int, re.findall(rf"(?m)^{name}: +(\d+) kB$", told)))
-            assert total("Rss") == task.rss // 1024
+            beyond = sum(row.present for vma in task.mm.vmas if vma.flags & VM_SHARED_PT
+                         for row in task.pagemap(vma.start, vma.end - vma.start))
+            assert total("Rss") == task.rss // 1024 + beyond * PAGE // 1024     # of regions
             assert 0 <= task.pss // 1024 - total("Pss") < max(len(task.maps()), 1)
             assert total("Rss") == sum(map(total, ("Shared_Clean", "Shared_Dirty",
                                                    "Private_Clean", "Private_Dirty")))
@@ -134,12 +138,23 @@ def test_describe_names_every_table_once_and_every_page(machine):
 
 
 def test_describe_names_every_task_once(machine):
-    """Each with its own address space, before the number of its tables."""
+    """Each with its own address space, before the number of its tables; regions come first."""
     now = machine.snapshot()
     heads = re.findall(r"(?m)^(\S.*): (\d+) page tables? below the top one$", describe(now))
-    assert [int(many) for _, many in heads] == [mm.tables for mm in now.mms]
-    assert [name for name, _ in heads] == \
-        [", ".join(text.plain(t.name) for t in now.tasks if t.mm == mm.name) for mm in now.mms]
+    mms = [*now.hosts, *(mm for mm in now.mms if mm not in now.hosts)]
+    assert [int(many) for _, many in heads] == [mm.tables for mm in mms]
+    assert [name for name, _ in heads] == [
+        ", ".join(text.plain(t.name) for t in now.tasks if t.mm == mm.name)
+        or f"region {file_label(mm.name)}" for mm in mms]
+
+
+def test_a_region_is_told_once():
+    """Its host first, by the file's name; a guest's link is only named."""
+    told = describe(scenes.region().trace[11].after).splitlines()
+    assert told[:3] == ["region r: 4 page tables below the top one", "  PGD 3",
+                        "    1: PUD 4 (shared x3)"]
+    assert told.count("    1: PUD 4 (shared x3), as above") == 2
+    assert sum("hello" in line or "rows" in line for line in told) == 1
 
 
 def test_describe_is_indented_by_level():
@@ -348,6 +363,16 @@ def test_a_hit_says_that_no_kernel_code_runs():
     a.load(0x4000)
     assert text.summary(m.trace[-1]) == \
         "The walk finds an entry that permits it: no kernel code runs."
+
+
+def test_the_host_and_the_link_are_told():
+    """Which mm answers, and what was linked."""
+    m = scenes.region()
+    assert text.summary(m.trace[4]).startswith(
+        "The region's own address space answers, /ms/r at 0x40000.")
+    [linked] = [s for s in m.trace if s.action == "c.load(0x40000)"]
+    assert text.summary(linked) == ("c links the PUD table in frame 4 of the region: all below it "
+                                    "is shared.")
 
 
 def test_a_copy_is_told_first():

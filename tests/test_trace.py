@@ -140,12 +140,12 @@ def test_without_tracing_there_is_no_step(here):
 
 # failed calls ------------------------------------------------------------------------------------
 def test_a_failed_call_is_a_step_with_its_exception(here):
-    """No result; the error in the text; the events tell how far it came."""
+    """The exception is the result; the error in the text; the events tell how far it came."""
     task = mapped(here)
     with pytest.raises(Segfault) as caught:
         task.store(0x5fff, b"ab")
     step = here.trace[-1]
-    assert step.error is caught.value and step.result is None
+    assert step.error is caught.value and step.result is caught.value
     kinds = [event.kind for event in step.events]
     assert "anon" in kinds and kinds[-1] == "signal"
     assert step.outcome == ": SIGSEGV (SEGV_MAPERR): 0x6000 is not mapped"

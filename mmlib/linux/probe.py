@@ -11,6 +11,7 @@ from ..abi import (
     MAP_FIXED,
     MAP_PRIVATE,
     MAP_SHARED,
+    MREMAP_DONTUNMAP,
     MREMAP_FIXED,
     MREMAP_MAYMOVE,
 )
@@ -47,6 +48,13 @@ def guarded(task) -> None:
     task.madvise(AT, PAGE, MADV_GUARD_INSTALL)
 
 
+def guard_copied(task) -> int:
+    task.mmap(AT, PAGE, "rw", ANON | MAP_FIXED)
+    task.madvise(AT, PAGE, MADV_GUARD_INSTALL)
+    task.mremap(AT, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, AT + (1 << 39))
+    return task.fork().tables
+
+
 def read_around(task) -> int:
     file = task.memfd("probe", 32 * PAGE)
     file.pwrite(bytes(32 * PAGE), 0)
@@ -67,14 +75,26 @@ def much_promised(task) -> int:
     return task.mmap(AT, 700 << 30, "rw", ANON | MAP_FIXED)
 
 
+def placed(task) -> int:
+    return task.mmap(None, PAGE, "rw", ANON)
+
+
+def locked(task) -> None:
+    task.mmap(AT, SPAN, "rw", ANON | MAP_FIXED)
+    task.mlock(AT, SPAN)
+
+
 PROBES = {
     "MADV_DONTNEED frees the PTE table that it has emptied (since 6.14)": emptied_table,
     "mremap moves several mappings at once (since 6.17)": several_moved,
     "mprotect makes a process's own pages writable without a fault": writable_again,
     "there are guard regions (since 6.13)": guarded,
+    "fork copies the tables of memory that ever had a guard region (since 6.18)": guard_copied,
     "a load maps 16 pages of a file around it": read_around,
     "shared memory consists of 4 KiB pages (sysfs transparent_hugepage/shmem_enabled)": small_pages,
     "700 GiB can be promised (sysctl vm.overcommit_memory=1)": much_promised,
+    "the kernel places a mapping at the same address in each process (personality(2))": placed,
+    "any process may lock 2 MiB of memory (ulimit -l)": locked,
 }
 
 

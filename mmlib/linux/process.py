@@ -1,5 +1,6 @@
 """Bare processes: started, asked, forked and ended."""
 
+import ctypes
 import errno
 import os
 import select
@@ -44,6 +45,24 @@ ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_uint64)(code)(data, sock)
 """
 
 
+ADDR_NO_RANDOMIZE = 0x40000             # personality(2): the same layout for each process
+
+
+@contextmanager
+def without_randomness():
+    """What this thread starts meanwhile has mmap_base where the simulator has it; where a container
+    forbids that, the kernel goes on choosing addresses at random."""
+    personality = ctypes.CDLL(None).personality
+    before = personality(0xFFFFFFFF)
+    if before >= 0:
+        personality(before | ADDR_NO_RANDOMIZE)
+    try:
+        yield
+    finally:
+        if before >= 0:
+            personality(before)
+
+
 def command(fd: int) -> list[str]:
     """How a bare process is made of a Python that has the socket *fd*."""
     numbers = (fd, code.CODE, DATA, DATA_BYTES, int.from_bytes(code.ASSEMBLED, "big"), PAYLOAD)
@@ -76,7 +95,7 @@ class Process:
     @classmethod
     def start(cls, timeout: float) -> "Process":
         """A fresh process; raises OSError, with the reason, where none can be made."""
-        with new_line(timeout, DATA) as line:
+        with new_line(timeout, DATA) as line, without_randomness():
             popen = subprocess.Popen(
                 command(line.far), pass_fds=[line.far], stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,

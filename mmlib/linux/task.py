@@ -5,7 +5,7 @@ import itertools
 import struct
 
 from .. import openfile
-from ..abi import MAP_ANONYMOUS, MAP_FIXED, prot_bits
+from ..abi import MADV_HWPOISON, MADV_SOFT_OFFLINE, MAP_ANONYMOUS, MAP_FIXED, prot_bits
 from ..files import oserror
 from ..rows import Rows
 from ..task import positive
@@ -39,7 +39,8 @@ class Task(Asking):
             return self.call("mmap", at, length, prot_bits(prot), flags, -1, offset).result
         if not isinstance(file, File):
             raise TypeError(f"file is a File of this world, not {file!r}")
-        file.check()
+        if file.closed:
+            return self.call("mmap", at, length, prot_bits(prot), flags, -1, offset).result
         fd = self.ask(self.line.take, file.fd)
         try:
             return self.call("mmap", at, length, prot_bits(prot), flags, fd, offset).result
@@ -63,7 +64,10 @@ class Task(Asking):
         return self.call("mremap", old, old_len, new_len, flags, new or 0).result
 
     def madvise(self, addr: int, length: int, advice: int) -> None:
-        self._range("madvise", addr, length, openfile.number("advice", advice))
+        """madvise(2), but for what takes pages of this computer out of use for good."""
+        if openfile.number("advice", advice) in (MADV_HWPOISON, MADV_SOFT_OFFLINE):
+            raise NotImplementedError(f"madvise: advice {advice} would harm this computer's memory")
+        self._range("madvise", addr, length, advice)
 
     def msync(self, addr: int, length: int, flags: int) -> None:
         self._range("msync", addr, length, openfile.number("flags", flags))
@@ -80,13 +84,12 @@ class Task(Asking):
 
     def mincore(self, addr: int, length: int) -> bytes:
         self.spare(positive("addr", addr), positive("length", length))
-        out, end = b"", addr + length
-        while addr < end or not out and not length:
-            piece = min(end - addr, VECTOR * PAGE)
+        out, step = b"", VECTOR * PAGE
+        for at in range(addr, addr + max(length, 1), step):     # the kernel is asked about 0, too
+            piece = min(addr + length - at, step)
             pages = -(-piece // PAGE)
-            reply = self.call("mincore", addr, piece, self.line.payload, back=pages)
+            reply = self.call("mincore", at, piece, self.line.payload, back=pages)
             out += bytes(byte & 1 for byte in reply.payload[:pages])
-            addr += VECTOR * PAGE
         return out
 
     # accesses ------------------------------------------------------------------------------

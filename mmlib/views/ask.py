@@ -53,8 +53,8 @@ def tables_reason(before: Snapshot, step: Step) -> str:
 def faults_reason(before: Snapshot, step: Step) -> str:
     n = grown("faults")(before, step)
     if n:
-        told = [e.text for e in step.events if e.kind in ("copy", "reuse", "anon", "zero_page",
-                                                          "cache_fill", "cache_hit", "touch")]
+        told = [e.text for e in step.events if e.kind in (
+            "copy", "reuse", "anon", "zero_page", "cache_fill", "cache_hit", "touch", "link")]
         return f"{n}. {' '.join(told[:3])}".rstrip()
     if any(e.kind == "tlb_hit" for e in step.events):
         return "0. The CPU has the translation in its TLB."

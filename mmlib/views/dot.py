@@ -18,10 +18,10 @@ from .graph import (
     Graph,
     Node,
     short,
-    union,
 )
 from .state import State, state
 from .svg import ends
+from .union import union
 
 NEUTRAL, HOT, WALK = "#222222", "#A8005C", "#F5E642"
 COLOURS = ("#0072B2", "#B84A00", "#00795A", "#7A3E9D", NEUTRAL, NEUTRAL)   # of the mms

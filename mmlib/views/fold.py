@@ -9,7 +9,7 @@ def groups(now: Snapshot) -> list[list[MMState]]:
     """The mms of a folded state, those that differ in their private frames alone in one group;
     of any other state each for itself."""
     if not now.folded:
-        return [[mm] for mm in now.mms]
+        return [[mm] for mm in (*now.hosts, *(mm for mm in now.mms if mm not in now.hosts))]
     tables, frames = {t.pfn: t for t in now.tables}, {f.pfn: f for f in now.frames}
     threads: dict[str, int] = {}
     for task in now.tasks:

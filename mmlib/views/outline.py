@@ -1,9 +1,9 @@
 """The text equivalent of a picture: a state as an indented tree."""
 
 from ..geometry import PRESENT, entry_letters, entry_pfn
-from ..trace import FrameState, Snapshot, TableState
+from ..trace import FrameState, MMState, Snapshot, TableState
 from .fold import groups, times
-from .graph import is_link, plain
+from .graph import file_label, is_link, plain
 
 # So that a large machine can be read.
 LINKS = 8                               # tables below one table that are told
@@ -30,12 +30,9 @@ def describe(now: Snapshot) -> str:
     frames = {f.pfn: f for f in now.frames}
     out = []
     for mm, *like in groups(now):
-        tasks = [plain(task.name) for task in now.tasks if task.mm == mm.name]
         many = f"{mm.tables} page table{'s' * (mm.tables != 1)} below the top one"
         many += f", and {len(like):,} more address spaces like it" * bool(like)
-        if now.folded:
-            tasks = tasks[:TASKS] + [f"{len(tasks) - TASKS:,} more"] * (len(tasks) > TASKS)
-        out.append(f"{', '.join(tasks)}: {many}")
+        out.append(f"{who(now, mm)}: {many}")
         out += tree(now, by_pfn[mm.root[0]], by_pfn, frames, told, "  ")
     kept = [t for t in now.tables if not t.users and t.published]
     for table in kept:
@@ -47,6 +44,14 @@ def describe(now: Snapshot) -> str:
         out.append("in the page cache, mapped by nobody: "
                    + "; ".join([*map(page, unmapped[:CACHED]), *[f"{left} more"] * (left > 0)]))
     return "\n".join(out) or "nothing is there"
+
+
+def who(now: Snapshot, mm: MMState) -> str:
+    """The tasks of an mm by name; without any it is the host of a region of msharefs."""
+    tasks = [plain(task.name) for task in now.tasks if task.mm == mm.name]
+    if now.folded and len(tasks) > TASKS:
+        tasks[TASKS:] = [f"{len(tasks) - TASKS:,} more"]
+    return ", ".join(tasks) or f"region {file_label(mm.name)}"
 
 
 def tree(now: Snapshot, table: TableState, by_pfn, frames, told: set, indent: str) -> list[str]:

@@ -20,7 +20,7 @@ def state(graph: Graph, now: Snapshot, before: Snapshot | None = None,
     from *before*), "walk" (on the way that the address of *step* takes).
 
     >>> from mmlib import Machine, TINY
-    >>> from mmlib.views.graph import union
+    >>> from mmlib.views.union import union
     >>> m = Machine(TINY); a = m.spawn("a"); now = m.snapshot()
     >>> [(name, sorted(classes)) for name, (classes, _) in state(union([now]), now).items()][:2]
     [('k2_1/a', ['on']), ('k2_1/a>t2_1', ['on'])]
@@ -57,6 +57,11 @@ def present(graph: Graph, now: Snapshot) -> State:
              if lane.kind == "file"}
     for vma in (vma for mm in now.mms for vma in mm.vmas if vma.backing in heads):
         out[heads[vma.backing]] = ON, ""
+    for number, lane in enumerate(graph.lanes):
+        for host in now.hosts if lane.kind == "host" else ():
+            if host.name == lane.name:
+                out[f"m{number}"] = out[edge_id(f"m{number}", None, table_id(roots[host.name]))] = \
+                    ON, ""
     for task in now.tasks:
         pill = task_id(task.name, roots[task.mm].node)
         out[pill] = out[edge_id(pill, None, table_id(roots[task.mm]))] = ON, ""

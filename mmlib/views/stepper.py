@@ -13,11 +13,12 @@ import traitlets
 from ..machine import Machine
 from ..trace import Snapshot, Step
 from .ask import QUESTIONS, Question
-from .graph import union
+from .outline import who
 from .state import delta, encode, state
 from .still import figure
 from .svg import union_svg
 from .text import describe, narration, plain, summary
+from .union import union
 
 HERE = Path(__file__).parent
 COUNTERS = ("faults", "copies", "zero_fills", "cache_fills", "flushes", "flush_targets")
@@ -127,8 +128,7 @@ def mappings(now: Snapshot) -> str:
     """The VMAs of every mm, for the panel: a heading and a line each."""
     out = []
     for mm in now.mms:
-        names = ", ".join(plain(task.name) for task in now.tasks if task.mm == mm.name)
-        out.append(f"{names}  (VmPTE {mm.tables * now.geometry.page_size // 1024} kB)")
+        out.append(f"{who(now, mm)}  (VmPTE {mm.tables * now.geometry.page_size // 1024} kB)")
         out += [f"  {vma.start:#x}-{vma.end:#x} {vma.perms} {plain(vma.backing)}"
                 for vma in mm.vmas] or ["  nothing is mapped"]
     return "\n".join(out)

@@ -9,10 +9,11 @@ from html import escape
 
 from ..trace import Step
 from .dot import render, state_dot
-from .graph import Graph, union
+from .graph import Graph
 from .state import State, state
 from .svg import still_svg
 from .text import describe, summary
+from .union import union
 
 
 def bundle(shown) -> dict[str, str]:

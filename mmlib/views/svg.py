@@ -35,7 +35,7 @@ def still_svg(graph: Graph, shown: State) -> str:
     """What *shown* has, and nothing else.
 
     >>> from mmlib import Machine, TINY
-    >>> from mmlib.views.graph import union
+    >>> from mmlib.views.union import union
     >>> from mmlib.views.state import state
     >>> m = Machine(TINY); a = m.spawn("<a>"); now = m.snapshot(); graph = union([now])
     >>> "&lt;a&gt;" in still_svg(graph, state(graph, now))

@@ -10,7 +10,7 @@ from ..geometry import PRESENT, PS, D, entry_pfn
 from ..memory import ZERO_PFN
 from ..rows import MapsRow, PageRow, Rows
 from ..trace import FrameState, MMState, Snapshot, Step, VMAState
-from ..vma import VM_LOCKED
+from ..vma import VM_LOCKED, VM_SHARED_PT
 from .graph import is_link, plain
 from .outline import describe  # noqa: F401  (the text of a state beside that of a step)
 
@@ -56,8 +56,9 @@ def status(now: Snapshot, mm: str) -> str:
     size = now.geometry.page_size
     locked = sum(v.end - v.start for v in it.vmas if v.flags & VM_LOCKED)
     lines = [("VmSize", sum(v.end - v.start for v in it.vmas)), ("VmLck", locked),
-             ("VmRSS", it.rss if now.folded else
-              size * sum(1 for _ in pages(now, it, 0, now.geometry.task_size))),
+             ("VmRSS", it.rss if now.folded else size * sum(
+                 1 for vma in it.vmas if not vma.flags & VM_SHARED_PT
+                 for _ in pages(now, it, vma.start, vma.end))),
              ("VmPTE", size * it.tables)]
     threads = sum(task.mm == it.name for task in now.tasks)
     return "\n".join([f"Name:\t{plain(it.name)}",
@@ -137,9 +138,10 @@ def pagemap(now: Snapshot, mm: str, start: int, end: int) -> Rows:
 
 # a step in words -------------------------------------------------------------------------------
 # What a reader wants to know first, if it happened.
-FIRST = ("oom", "copy", "anon", "reuse", "make_writable", "zero_page", "cache_fill", "cache_hit",
-         "touch", "dup_mm", "copy_range", "skip_range", "vma", "vma_moved", "vma_gone", "protect",
-         "zap", "move_entries", "truncate", "unshare", "share", "populate", "spurious")
+FIRST = ("oom", "host", "copy", "anon", "reuse", "make_writable", "zero_page", "cache_fill",
+         "cache_hit", "touch", "dup_mm", "copy_range", "skip_range", "vma", "vma_moved", "vma_gone", "protect",
+         "zap", "move_entries", "truncate", "unshare", "share", "link", "populate",
+         "spurious")
 AT_MOST = 3                             # sentences of one kind
 
 
