@@ -6,6 +6,7 @@ address space is an mm (mm.py).
 """
 
 import errno
+import functools
 
 from .abi import O_ACCMODE, O_RDONLY, O_WRONLY
 from .memory import Folio, Memory, OutOfMemory
@@ -177,7 +178,10 @@ def oserror(code: int, why: str) -> OSError:
     OSError(22, 'EINVAL: addr is not a multiple of 4096')
     """
     name = "EOPNOTSUPP" if code == errno.EOPNOTSUPP else errno.errorcode[code]   # not ENOTSUP
-    return OSError(code, f"{name}: {why}")
+    error = OSError(code, f"{name}: {why}")
+    # What a notebook shows, as for a signal: the program failed, not mmlib.
+    error._render_traceback_ = functools.partial(list, [f"{type(error).__name__}: {error}"])
+    return error
 
 
 def check_readable(file) -> None:
