@@ -7,9 +7,12 @@ address space is an mm (mm.py).
 
 import errno
 import functools
+import os
 
 from .abi import O_ACCMODE, O_RDONLY, O_WRONLY
 from .memory import Folio, Memory, OutOfMemory
+
+NAME_MAX = 255                          # bytes of a name in a directory
 
 
 class Mapping:
@@ -160,12 +163,12 @@ class Filesystem:
         return self.names[rel]
 
     def parent(self, rel: str) -> None:
-        """The directory of *rel* must exist."""
-        head = rel.rpartition("/")[0]
-        if head not in self.names:
-            raise oserror(errno.ENOENT, f"there is no directory {self.path}/{head}")
-        if self.names[head] is not None:
+        """The directory of *rel* must exist, and its last name be short enough."""
+        head, _, name = rel.rpartition("/")
+        if head and self.lookup(head) is not None:
             raise oserror(errno.ENOTDIR, f"{self.path}/{head} is not a directory")
+        if len(os.fsencode(name)) > NAME_MAX:
+            raise oserror(errno.ENAMETOOLONG, f"{name} has more than {NAME_MAX} bytes")
 
     def files(self):
         return [inode for inode in self.names.values() if inode is not None]
