@@ -76,7 +76,6 @@ KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
 }
 
 
-
 class Event(NamedTuple):
     """One thing that happened; the fields of *data* are attributes.
 
@@ -120,7 +119,6 @@ class Event(NamedTuple):
         return one_line(agree(KINDS[self.kind][2], shown).format(**shown))
 
 
-
 def agree(template: str, numbers: dict[str, Any]) -> str:
     """Singular or plural, as the number before it wants; an address is none, nor a name.
 
@@ -139,7 +137,6 @@ def agree(template: str, numbers: dict[str, Any]) -> str:
     return "".join(out)
 
 
-
 def one_line(text: str) -> str:
     r"""*text* without line breaks: a name may hold them, and Linux prints them so (mangle_path).
 
@@ -147,7 +144,6 @@ def one_line(text: str) -> str:
     two\012lines
     """
     return text.replace("\n", "\\012")
-
 
 
 def entry_text(entry: int) -> str:

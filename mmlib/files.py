@@ -1,9 +1,13 @@
 """Files: an inode, open file descriptions, and tmpfs.  Their contents are in pagecache.py."""
 
 import errno
+import functools
+import os
 
 from .abi import O_ACCMODE, O_RDONLY, O_WRONLY
 from .pagecache import Mapping
+
+NAME_MAX = 255                          # bytes of a name in a directory
 
 
 class Inode:
@@ -65,12 +69,12 @@ class Filesystem:
         return self.names[rel]
 
     def parent(self, rel: str) -> None:
-        """The directory of *rel* must exist."""
-        head = rel.rpartition("/")[0]
-        if head not in self.names:
-            raise oserror(errno.ENOENT, f"there is no directory {self.path}/{head}")
-        if self.names[head] is not None:
+        """The directory of *rel* must exist, and its last name be short enough."""
+        head, _, name = rel.rpartition("/")
+        if head and self.lookup(head) is not None:
             raise oserror(errno.ENOTDIR, f"{self.path}/{head} is not a directory")
+        if len(os.fsencode(name)) > NAME_MAX:
+            raise oserror(errno.ENAMETOOLONG, f"{name} has more than {NAME_MAX} bytes")
 
     def files(self):
         return [inode for inode in self.names.values() if inode is not None]
@@ -83,7 +87,10 @@ def oserror(code: int, why: str) -> OSError:
     OSError(22, 'EINVAL: addr is not a multiple of 4096')
     """
     name = "EOPNOTSUPP" if code == errno.EOPNOTSUPP else errno.errorcode[code]   # not ENOTSUP
-    return OSError(code, f"{name}: {why}")
+    error = OSError(code, f"{name}: {why}")
+    # What a notebook shows, as for a signal: the program failed, not mmlib.
+    error._render_traceback_ = functools.partial(list, [f"{type(error).__name__}: {error}"])
+    return error
 
 
 def check_readable(file) -> None:

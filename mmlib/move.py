@@ -48,7 +48,6 @@ def move_page_tables(machine, mm, vma: VMA, old: int, new: int, length: int) -> 
         flush_range(machine, mm, end - length, end)
 
 
-
 def _move_huge(machine, mm, vma: VMA, old: int, new: int, length: int) -> None:
     """Move PMD entries that map huge pages (move_hugetlb_page_tables)."""
     tables = machine.tables
@@ -66,7 +65,6 @@ def _move_huge(machine, mm, vma: VMA, old: int, new: int, length: int) -> None:
         flush_range(machine, mm, old, old + length)
 
 
-
 def _realign(mm, vma: VMA, old: int, new: int, end: int) -> tuple[int, int]:
     """Begin at the PTE table's border below, where both sides have nothing else in that table, so
     that the table can move whole (try_realign_addr)."""
@@ -79,11 +77,9 @@ def _realign(mm, vma: VMA, old: int, new: int, end: int) -> tuple[int, int]:
     return old, new
 
 
-
 def _tables_of(tables, mm, addr: int) -> dict:
     """The tables on the way to *addr*, by level."""
     return {table.level: table for table, _, _ in tables.walk(mm.pgd, addr)}
-
 
 
 def _table_above(machine, mm, vma: VMA, addr: int, level: int):
@@ -92,7 +88,6 @@ def _table_above(machine, mm, vma: VMA, addr: int, level: int):
     for n in range(machine.geometry.levels - 1, level - 1, -1):
         table = next_table(machine, mm, vma, addr, table, n)
     return table
-
 
 
 def _move_extent(machine, mm, vma: VMA, source: dict, old: int, new: int, step: int,
@@ -113,7 +108,6 @@ def _move_extent(machine, mm, vma: VMA, source: dict, old: int, new: int, step: 
         zap_page_range(machine, mm, old, old + step)
 
 
-
 def _move_table(tables, parent, target, old: int, new: int, done: list) -> bool:
     """Hang the table below *parent* on the way to *old* below *target*, if that slot is empty."""
     i = tables.geometry.index(old, parent.level)
@@ -125,7 +119,6 @@ def _move_table(tables, parent, target, old: int, new: int, done: list) -> bool:
     return True
 
 
-
 def _move_entries(tables, source, target, old: int, new: int, length: int, done: list) -> None:
     """Move the entries of *length* bytes from one PTE table to another."""
     first, base = tables.geometry.index(old, 1), tables.geometry.index(new, 1)
@@ -133,7 +126,6 @@ def _move_entries(tables, source, target, old: int, new: int, length: int, done:
     for index, _ in tables.present(source, first, last):
         _move_one(tables, source, index, target, base + index - first)
         done.append((source, index, target, base + index - first))
-
 
 
 def _move_one(tables, source, i: int, target, j: int) -> None:

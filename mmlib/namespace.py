@@ -10,10 +10,11 @@ from .ext4 import Ext4
 from .files import Filesystem, Inode, Mapping, oserror
 from .hugetlb import HugeInode, Hugetlbfs
 from .msharefs import Msharefs, Msharefs2025
-from .openfile import File
+from .openfile import File, check_offset
 from .unmap import do_truncate
 from .unshare import drop_cached_tables
 
+PATH_MAX = 4096                         # of a path, with the NUL at its end
 FSTYPES = {kind.fstype: {None: kind} for kind in (Filesystem, Ext4, Hugetlbfs)}
 FSTYPES["msharefs"] = {None: Msharefs, 2022: Msharefs, 2025: Msharefs2025}
 
@@ -37,9 +38,12 @@ def mount(machine, fstype: str, path: str, options: dict) -> None:
 
 
 def resolve(machine, path: str) -> tuple[Filesystem, str]:
-    """The filesystem that *path* lies in, and the path within it; ENOENT."""
+    """The filesystem that *path* lies in, and the path within it; ENOENT, ENAMETOOLONG."""
     if not isinstance(path, str) or "\0" in path:
         raise ValueError(f"a path is a str without NUL, not {path!r}")
+    if len(os.fsencode(path)) >= PATH_MAX:
+        raise oserror(errno.ENAMETOOLONG, f"a path has less than {PATH_MAX} bytes, not "
+                      f"{len(os.fsencode(path))}")
     plain = posixpath.normpath(path)        # without "//", "." and ".."
     for at in sorted(machine.mounts, key=len, reverse=True):
         if plain == at or plain.startswith(at + "/"):
@@ -85,6 +89,7 @@ def memfd(machine, name: str, size: int) -> File:
     """memfd_create(2): a file of tmpfs without a name in any directory."""
     if len(os.fsencode(name)) > 249:
         raise oserror(errno.EINVAL, f"a name has at most 249 bytes, not {len(os.fsencode(name))}")
+    check_offset("size", size)
     inode = new_inode(machine, f"/memfd:{name} (deleted)")
     inode.mapping.size = size
     return opened(machine, File(machine, inode, O_RDWR))

@@ -145,6 +145,7 @@ class File:
     @call
     def ioctl(self, request: int, arg) -> None:
         """ioctl(2): a file of tmpfs knows none."""
+        number("request", request)
         raise oserror(errno.ENOTTY, f"{self.name} knows no request {request:#x}")
 
     @call

@@ -17,7 +17,6 @@ def spell(name: str, args: tuple, kwargs: dict) -> str:
     return f"{name}({', '.join(shown)})"
 
 
-
 # Which argument of a call is made of flags: by position and by name, the prefix of their names.
 FLAG_ARGUMENTS = {
     "mmap": {3: "MAP_", "flags": "MAP_", 2: "PROT_", "prot": "PROT_"},
@@ -32,7 +31,6 @@ FLAG_ARGUMENTS = {
 }
 
 
-
 def _spell(value, family: str | None = None) -> str:
     if family and type(value) is int:
         return flag_names(family, value)
@@ -43,7 +41,6 @@ def _spell(value, family: str | None = None) -> str:
     if isinstance(value, (bytes, bytearray)) and len(value) > 16:
         return f"{bytes(value[:12])!r}... ({len(value)} bytes)"
     return hex(value) if type(value) is int and value >= 4096 else repr(value)
-
 
 
 def flag_names(family: str, value: int) -> str:

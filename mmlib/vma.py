@@ -31,7 +31,6 @@ class AnonVma:
     __slots__ = ()
 
 
-
 class VMA:
     """[start, end) in bytes with one set of flags and one backing (struct vm_area_struct).
 
@@ -103,7 +102,6 @@ class VMA:
         return f"[{self.start:#x}, {self.end:#x}) {self.perms} {self.backing}"
 
 
-
 def check_split(vma: VMA, addr: int) -> None:
     """EINVAL where a VMA must not be cut: a hugetlb one between huge pages alone
     (hugetlb_vm_op_split), a guest's of msharefs nowhere."""
@@ -111,7 +109,6 @@ def check_split(vma: VMA, addr: int) -> None:
         raise oserror(errno.EINVAL, f"{vma} can only be taken as a whole")
     if vma.huge and addr % vma.mm.geometry.huge_size:
         raise oserror(errno.EINVAL, f"{addr:#x} lies inside a huge page of {vma}")
-
 
 
 def joins(low: VMA, high: VMA, new: VMA) -> bool:
@@ -130,10 +127,8 @@ def joins(low: VMA, high: VMA, new: VMA) -> bool:
     return old.anon_vma is new.anon_vma
 
 
-
 def same_anon(a: AnonVma | None, b: AnonVma | None) -> bool:
     return a is None or b is None or a is b
-
 
 
 def anon_vma_prepare(vma: VMA) -> None:

@@ -17,7 +17,6 @@ from mmlib import (
     MSHAREFS_UNMAP,
     TINY,
     X86_64,
-    BusError,
     FileTableCache,
     Killed,
     Machine,

@@ -332,6 +332,8 @@ def test_a_length_is_not_negative(file):
 def test_tmpfs_knows_no_ioctl(file):
     """ENOTTY."""
     assert refused(file.ioctl, 0x12345678, 0) == "ENOTTY"
+    with pytest.raises(TypeError, match="request is an int, not 'x'"):
+        file.ioctl("x", 0)
 
 
 @pytest.mark.parametrize("use", [
@@ -471,10 +473,20 @@ def tree(world, file):
     ("f/x", O_RDWR | O_CREAT, "ENOTDIR"), ("d", O_RDWR, "EISDIR"), ("d", O_RDWR | O_CREAT, "EISDIR"),
     ("f", O_RDWR | O_CREAT | O_EXCL, "EEXIST"), ("d", O_RDWR | O_CREAT | O_EXCL, "EEXIST"),
     ("", O_RDWR, "EISDIR"), ("../../elsewhere", O_RDWR, "ENOENT"),
+    ("f/x/y", O_RDWR | O_CREAT, "ENOTDIR"), ("a" * 256, O_RDWR, "ENAMETOOLONG"),
+    ("ü" * 128, O_RDWR | O_CREAT, "ENAMETOOLONG"), ("a" * 256 + "/x", O_RDWR, "ENAMETOOLONG"),
+    ("no/" + "a" * 256, O_RDWR, "ENOENT"), ("d/" * 2048, O_RDWR, "ENAMETOOLONG"),
 ])
 def test_open_refuses(tree, path, flags, code):
-    """path_openat."""
+    """path_openat, link_path_walk."""
     assert refused(tree.open, f"/dev/shm/{path}", flags) == code
+
+
+def test_a_name_may_have_255_bytes(tree):
+    """NAME_MAX; the second half of a rename is checked like the first."""
+    tree.open("/dev/shm/" + "a" * 255), tree.open("/dev/shm/" + "ü" * 127)
+    assert refused(tree.rename, "/dev/shm/f", "/dev/shm/" + "a" * 256) == "ENAMETOOLONG"
+    assert refused(tree.link, "/dev/shm/no", "/dev/shm/" + "a" * 256) == "ENOENT"
 
 
 @pytest.mark.parametrize("path, code", [("f", "EEXIST"), ("d", "EEXIST"), ("no/x", "ENOENT"),

@@ -236,6 +236,12 @@ def test_a_size_of_a_memfd_is_a_number_of_bytes(here, size, error):
         here.memfd("f", size)
 
 
+def test_a_size_of_a_memfd_is_a_file_offset(here):
+    """ftruncate: EINVAL from 2**63 on."""
+    assert here.memfd("f", 2**63 - 1).size == 2**63 - 1
+    assert refused(here.memfd, "f", 2**63) == "EINVAL"
+
+
 @pytest.mark.parametrize("flags", [1.0, None, "r", True])
 def test_flags_of_open_are_an_int(here, flags):
     """TypeError names the value."""

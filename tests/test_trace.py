@@ -152,6 +152,14 @@ def test_a_failed_call_is_a_step_with_its_exception(here):
     assert step.after == here.snapshot()
 
 
+def test_a_notebook_shows_a_refusal_in_one_line(here):
+    """IPython asks the exception for it; no line of mmlib is shown."""
+    with pytest.raises(OSError) as caught:
+        here.spawn().munmap(0x4001, PAGE)
+    shown = caught.value._render_traceback_()
+    assert shown == [f"{type(caught.value).__name__}: {caught.value}"] and "EINVAL" in shown[0]
+
+
 def test_a_call_that_is_partly_done_shows_what_was_done(here):
     """mprotect over a hole: ENOMEM, and the protection that changed before it."""
     task = mapped(here)

@@ -9,8 +9,6 @@ from html import escape
 from .graph import CELL_H, FRAME_H, FRAME_W, HEADER_H, PILL_H, PILL_W, Graph, Node
 from .state import State
 
-FONT = "Helvetica, Arial, sans-serif"
-
 # For stills: the light colours of stepper.css, on white.
 STILL_STYLE = """
 .mm-graph{background:#fff;font:11px Helvetica,Arial,sans-serif}
