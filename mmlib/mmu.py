@@ -109,28 +109,3 @@ def touch(machine, task, addr: int, end: int, write: bool) -> None:
     finally:
         machine.events = events
         machine.emit("touch", pages, task.page_faults - before)
-
-
-def translate(machine, mm, addresses):
-    """Physical addresses of an array of addresses, -1 where the MMU would fault."""
-    import numpy
-    virtual, shift = numpy.asarray(addresses), machine.geometry.page_shift
-    if not virtual.size:                # numpy's own choice for an empty list is float64
-        return numpy.empty(virtual.shape, numpy.int64)
-    if virtual.dtype.kind not in "iu":
-        raise TypeError(f"addresses are integers, not {virtual.dtype}")
-    pages, inverse = numpy.unique(virtual.ravel() >> shift, return_inverse=True)
-    frames = numpy.array([frame(machine, mm, int(page) << shift) for page in pages], numpy.int64)
-    within = (virtual & (1 << shift) - 1).astype(numpy.int64)
-    base = frames[inverse].reshape(virtual.shape)
-    return numpy.where(base < 0, -1, (base << shift) + within)
-
-
-def frame(machine, mm, addr: int) -> int:
-    """The frame that *addr* leads to, or -1."""
-    if not 0 <= addr < machine.geometry.task_size:
-        return -1
-    entry = machine.tables.entry_at(mm.pgd, addr)
-    if not entry & P:
-        return -1
-    return entry_pfn(entry) + (into(machine, entry, addr) >> machine.geometry.page_shift)

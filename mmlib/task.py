@@ -236,8 +236,9 @@ class Task:
         """Physical addresses of a numpy array of addresses, -1 where nothing can be reached.
 
         No fault, no TLB.  An array of int64 of the same shape."""
+        from .translate import translate        # numpy is needed for nothing else
         self.check()
-        return mmu.translate(self.machine, self.mm, addresses)
+        return translate(self.machine, self.mm, addresses)
 
     # life ----------------------------------------------------------------------------------
     @call

@@ -1,6 +1,7 @@
 """Entries one at a time, and the walk of the hardware."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..extents import forests, is_link
 from ..geometry import PFN_SHIFT, PS, TABLE, A, D, Geometry, entry_pfn
@@ -51,7 +52,7 @@ class Entries:
             table._entries[index] = entry
         else:
             table._entries.pop(index, None)
-        table._state = None
+        table._state = table._digest = None
 
     def child(self, table: Ptdesc, index: int) -> Ptdesc | None:
         """The table that this entry points to, if it points to one."""
@@ -108,6 +109,13 @@ class Entries:
             return [(i, entries[i]) for i in range(start, end) if i in entries]
         return sorted((i, e) for i, e in entries.items() if start <= i < end)
 
+    def digest(self, table: Ptdesc, make: Callable) -> Any:
+        """What *make* says of the indices and the entries, in no order, that are in no run; it is
+        kept until one of them changes."""
+        if table._digest is None:
+            table._digest = make(table._entries.keys(), table._entries.values())
+        return table._digest
+
     def below(self, table: Ptdesc, base: int, start: int, end: int, runs: bool = True,
               ) -> Iterator[tuple[int, Ptdesc, int, int]]:
         """(address, table, index, entry) of the non-empty entries of *table*, which maps *base*
@@ -148,7 +156,10 @@ class Entries:
 
     def table_at(self, root: Ptdesc, addr: int, level: int) -> Ptdesc | None:
         """The table of *level* on the way to *addr*, if there is one (hugetlb_walk)."""
-        return next((t for t, _, _ in self.walk(root, addr) if t.level == level), None)
+        table = root
+        while table is not None and table.level > level:    # no further: looking makes objects
+            table = self.child(table, self.geometry.index(addr, table.level))
+        return table
 
     def lookup(self, root: Ptdesc, addr: int) -> tuple[Ptdesc | None, int, int]:
         """(table, index, entry) of the leaf entry of *addr*; table None where no table is."""

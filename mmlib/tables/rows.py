@@ -91,7 +91,7 @@ class Rows(Entries):
         """Put *others* where *run* is; they stand in no other entries than it did."""
         at = table._runs.index(run)
         table._runs[at:at + 1] = others
-        table._state = None
+        table._state = table._digest = None
 
     def clear(self, table: Ptdesc, run: Run) -> None:
         """Empty the entries that *run* fills; the tables that it implies stay."""
