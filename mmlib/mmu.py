@@ -99,15 +99,17 @@ def at_once(call):
     """Let a `touch` of one page that needs no fault, with nobody watching, do without the rest of
     *call*: what the MMU does alone costs no more than it must."""
     @functools.wraps(call)
-    def touch(self, addr, length, write=False):
-        machine, mm = self.machine, self.mm
+    def touch(self, addr, length, *how, **named):
+        machine, mm, write = self.machine, self.mm, False
+        if how or named:
+            write = how[0] if how else named.get("write")
         if machine.tracing or not self.alive or type(addr) is not int or type(length) is not int \
-                or addr < 0 or length < 1:
-            return call(self, addr, length, write)
+                or addr < 0 or length < 1 or write is None or len(how) + len(named) > 1:
+            return call(self, addr, length, *how, **named)
         page = addr >> machine.page_shift
         entry = machine.tables.known(mm.pgd, page, write)
         if not entry or addr + length - 1 >> machine.page_shift != page:
-            return call(self, addr, length, write)
+            return call(self, addr, length, *how, **named)
         tlb, key = machine.tlbs[self.cpu].entries, (mm, page)
         held = tlb.get(key)
         if held is None:
@@ -118,7 +120,7 @@ def at_once(call):
         elif held == entry:
             tlb.move_to_end(key)
         else:                               # it is out of date, and counts
-            call(self, addr, length, write)
+            call(self, addr, length, *how, **named)
     return touch
 
 
