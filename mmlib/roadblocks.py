@@ -1,16 +1,21 @@
-"""The roadblocks on the way to shared page tables: more columns for a `Matrix`.
+"""The roadblocks on the way to shared page tables: more columns for a `Matrix`, and a lottery.
 
 Each question is asked of a machine on which both processes have touched every page of the file.
 """
 
 from collections.abc import Callable
+from random import Random
 
-from .abi import MADV_DONTNEED
+from .abi import MADV_DONTNEED, MAP_SHARED
 from .accounts import bill
-from .geometry import TINY
+from .geometry import TINY, X86_64
+from .machine import Machine
 from .matrix import NOTHING, both, spelled
 from .regimes import PAGE, SIZE, START
+from .sharing import FileTableCache
 from .task import Task
+
+LOWEST, RANDOM_BITS = 1 << 46, 28       # of mappings; pages by which they move (mmap_rnd_bits)
 
 
 def after(change: Callable[[Task, int], None]) -> Callable[[str], str]:
@@ -67,3 +72,30 @@ ROADBLOCKS: dict[str, Callable[[str], object]] = {
     "entries of a page": entries_of_a_page,
     "PSS told": billed("pss", "true_pss"), "VmPTE told": billed("tables", "true_tables"),
     "exit clears": exit_clears, "tables left": left_behind}
+
+
+def lottery(dice: Random, step: int, *, clients: int, size: int) -> tuple[int, int]:
+    """Page tables under address randomisation, on x86-64 with `FileTableCache`.
+
+    Each of *clients* maps *size* bytes of a file at a page that *dice* draws, rounded down to
+    *step* bytes, and loads from what each PTE table maps.  Returns how many addresses are
+    congruent with the offset modulo that span, and the tables of all.
+
+    >>> lottery(Random(1), 2 << 20, clients=10, size=4 << 20)
+    (10, 22)
+    """
+    machine, span, fit = Machine(X86_64, sharing=FileTableCache(), trace=False), X86_64.span(1), 0
+    file, tasks = machine.memfd("db", size), [machine.spawn() for _ in range(clients)]
+    for task in tasks:
+        start = LOWEST + draw(dice) * X86_64.page_size
+        start -= start % step
+        task.mmap(start, size, "r", MAP_SHARED, file)
+        fit += start % span == 0
+        for offset in range(0, size, span):
+            task.load(start + offset)
+    return fit, machine.table_count
+
+
+def draw(dice: Random) -> int:
+    """The page at which a mapping starts, counted from LOWEST."""
+    return dice.randrange(1 << RANDOM_BITS)

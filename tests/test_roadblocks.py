@@ -1,10 +1,13 @@
 """The roadblocks are measured, not typed in: with another rule, another table."""
+from random import Random
+
 import pytest
 
 from mmlib import FileTableCache, Private
 from mmlib.matrix import Matrix
+from mmlib.problems import check
 from mmlib.regimes import REGIMES
-from mmlib.roadblocks import ROADBLOCKS
+from mmlib.roadblocks import ROADBLOCKS, draw, lottery
 
 CACHES = ("cache-pte", "cache")
 
@@ -74,3 +77,48 @@ def test_questions_of_a_dict_are_the_known_ones():
         "mshare", "True"]
     with pytest.raises(ValueError, match="'colour' is none of tables, "):
         Matrix(["private"], ["colour"])
+
+
+@pytest.mark.parametrize("answer, why", [
+    (lambda machine, task: task.pss, "it divides by entries"),
+    (lambda machine, task: task.rss, "That is RSS"),
+    (lambda machine, task: task.pss / 2, "PSS is a number of bytes"),
+    (lambda machine, task: 4096, "Divide each page")])
+def test_a_pss_that_is_wrong_is_told_why(answer, why):
+    """The kernel's is right only as long as tables are private."""
+    verdict = check("10.5", answer)
+    assert not verdict and why in verdict.why
+
+
+def test_a_set_that_nobody_uses_is_no_process():
+    """A page that is also mapped by a kept table is not shared with that."""
+    def pss(machine, task):
+        pages = [page.pfn for vma in task.maps()
+                 for page in task.pagemap(vma.start, vma.end - vma.start) if page.present]
+        return sum(4096 // len({mapping.mm for mapping in machine.rmap(pfn)[0]}) for pfn in pages)
+    assert "a set is kept that nobody uses" in check("10.5", pss).why
+
+
+@pytest.mark.parametrize("step, fit, leaves", [
+    (4096, 0, 12),              # of 512 pages one fits, and these three draws miss it
+    (2 << 20, 3, 4), (1 << 30, 3, 4)])
+def test_what_is_rounded_shares(step, fit, leaves):
+    """Three clients: a PUD and a PMD table each, and four PTE tables for each, or for all."""
+    assert lottery(Random(3), step, clients=3, size=8 << 20) == (fit, 3 * 2 + leaves)
+
+
+def test_a_lucky_draw_fits():
+    """Page 512 of the randomised range has the index of offset 0 in a PTE table; page 511 not."""
+    class Loaded(Random):
+        def randrange(self, *bounds):
+            return self.page
+    for page, fit in (512, 2), (511, 0):
+        dice = Loaded()
+        dice.page = page
+        assert lottery(dice, 4096, clients=2, size=4 << 20)[0] == fit
+
+
+def test_a_whole_gib_shares_a_pmd_table():
+    """PUDs alone are each client's own; a start is never beyond user space."""
+    assert lottery(Random(3), 1 << 30, clients=3, size=1 << 30) == (3, 3 + 1 + 512)
+    assert max(draw(Random(seed)) for seed in range(99)) < 1 << 28

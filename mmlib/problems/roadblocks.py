@@ -7,6 +7,7 @@ from ..abi import MADV_REMOVE, MAP_SHARED
 from ..accounts import bill
 from ..geometry import TINY, X86_64
 from ..machine import Machine
+from ..roadblocks import draw
 from ..sharing import FileTableCache, Private
 from ..task import Task
 from .exercise import Exercise, Verdict
@@ -53,7 +54,7 @@ def after_mprotect(sharing, size: int = 4 * SPAN) -> int:
 def sets_drawn() -> int:
     """Starts that differ modulo the span of a PTE table, among those that the notebook draws."""
     dice = Random(10)
-    return len({dice.randrange(1 << 28) % X86_64.entries for _ in range(1500)})
+    return len({draw(dice) % X86_64.entries for _ in range(1500)})
 
 
 def worlds() -> Iterator[tuple[str, Machine]]:
@@ -82,12 +83,12 @@ def check_pss(answer) -> Verdict:
             got, right = answer(machine, task), true[task.mm.name]
             if type(got) is not int or abs(got - right) >= task.rss // PAGE + 1:
                 return Verdict(False, f"{told}: for {task.name} your function says {got!r}. "
-                               + why(got, machine, task))
+                               + why(got, task))
             tried += 1
     return Verdict(True, f"Yours is the fair share of all {tried} processes.")
 
 
-def why(got, machine: Machine, task: Task) -> str:
+def why(got, task: Task) -> str:
     """What to look at."""
     if type(got) is not int:
         return "PSS is a number of bytes, an int."
@@ -95,8 +96,6 @@ def why(got, machine: Machine, task: Task) -> str:
         return "That is what the kernel says: it divides by entries. How many processes are there?"
     if got == task.rss:
         return "That is RSS: each page in full. Who else reaches the page?"
-    if abs(got - sum(row.true_pss for row in bill(machine))) <= PAGE:
-        return "That is the share of all processes together."
     return "Divide each page by the processes that reach it; a set that nobody uses is none."
 
 
