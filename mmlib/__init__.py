@@ -27,8 +27,8 @@ enforces it:
     mmu translate           one access: TLB, walk, exception; many addresses at once
     frozen spell record     one call is one Step
     openfile msharefile msharefs namespace task machine     what a script calls
-    tally checktables check    what must hold between two steps
-    regimes matrix          the ways to share memory, and a table that compares them
+    tally checktables check         what must hold between two steps
+    regimes matrix roadblocks       the ways to share memory, and tables that compare them
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say
