@@ -14,9 +14,9 @@ class Costs:
 
     >>> costs = Costs(64 << 20, 4, regimes=["private", "cache-pte"]); costs
     64 MiB, 4 processes
-    regime     PGD  PUD  PMD  PTE  tables      MiB  faults
-    private      4    4    4  128     140    0.547  19,456
-    cache-pte    4    4    4   32      44    0.172  16,480
+    regime     PGD  PUD  PMD  PTE  tables    MiB  faults
+    private      4    4    4  128     140  0.547  19,456
+    cache-pte    4    4    4   32      44  0.172  16,480
     >>> costs["private"]["bytes"]
     573440
     """
