@@ -122,11 +122,11 @@ def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: 
 
 
 def experiment(regime: str, size: int, processes: int, misalign: int = 0,
-               diverge: int = 0, watch=None) -> Machine:
-    """The machine after the run."""
+               diverge: int = 0, watch=None, cpus: int = 1) -> Machine:
+    """The machine after the run; the processes are dealt out to its CPUs in turn."""
     policy, huge, threads = REGIMES[regime]
     page = HUGE if huge else PAGE
-    machine = Machine(sharing=policy(), trace=False,
+    machine = Machine(sharing=policy(), trace=False, cpus=cpus,
                       huge_pages=(size // HUGE + diverge * processes) * huge)
     if huge:
         machine.mount("hugetlbfs", "/huge")
@@ -145,6 +145,7 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
         else:
             task = machine.spawn(f"p{number}")
             task.mmap(at, length, "rw", MAP_SHARED | MAP_FIXED_NOREPLACE, file)
+        task.run_on(number % cpus)
         task.touch(at, size, write=first is None)
         first = first or task
     stride = size // (diverge * processes or 1) // HUGE * HUGE
@@ -157,11 +158,11 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
 
 
 def progress(regime: str, numbers):
-    """*numbers*, and on stderr how far they are, once a second."""
+    """*numbers*, and on a terminal how far they are, once a second."""
     last, told = time.monotonic(), False
     for number in numbers:
         yield number
-        if time.monotonic() - last > 1:
+        if sys.stderr.isatty() and time.monotonic() - last > 1:
             last, told = time.monotonic(), True
             print(f"\r{regime}: {number + 1} of {len(numbers)}", end="", file=sys.stderr,
                   flush=True)

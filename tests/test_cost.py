@@ -7,6 +7,7 @@ import pytest
 
 from mmlib import LA57, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, X86_64, Machine, Segfault, cost, validate
 from mmlib.__main__ import main
+from mmlib.costs import Costs
 from mmlib.linux import Linux
 from mmlib.views.union import union
 from mmlib.views.text import describe, status
@@ -178,6 +179,62 @@ def test_pages_of_its_own():
     plain, own = (cost.measure("cache", 4 * GIB, 3, diverge=n) for n in (0, 2))
     assert own["tables"]["pte"] - plain["tables"]["pte"] == 6
     validate(cost.experiment("cache", 4 * GIB, 3, diverge=2))
+
+
+# side by side ----------------------------------------------------------------------------------
+def test_costs_are_the_rows_of_measure():
+    """A row a regime; as text one line each, as HTML one row each, and no seconds in either."""
+    costs = Costs(64 << 20, 4)
+    assert list(costs.regimes) == list(cost.REGIMES)
+    row, alone = costs["cache"], cost.measure("cache", 64 << 20, 4)
+    assert row | {"seconds": 0} == alone | {"seconds": 0}
+    assert len(str(costs).splitlines()) == 2 + len(cost.REGIMES)
+    html = costs._repr_html_()
+    assert html.count("<tr>") == 1 + len(cost.REGIMES) and f"{row['faults']:,}" in html
+    assert len({len(line) for line in str(costs).splitlines()[1:]}) == 1
+
+
+def test_costs_tell_what_is_refused():
+    """In the place of the numbers, over the whole width."""
+    costs = Costs(GIB, 2, 12 << 10, regimes=["private", "hugetlb"])
+    assert "12,288 bytes to the side" in str(costs)
+    assert str(costs).splitlines()[-1].startswith("hugetlb  EINVAL: the start is not")
+    assert "<td colspan" in costs._repr_html_()
+    with pytest.raises(ValueError, match="'caches' is none of private, threads"):
+        Costs(GIB, 2, regimes=["caches"])
+
+
+@pytest.mark.parametrize("regime, flushes, targets", [
+    ("private", 1, 1), ("threads", 1, 8), ("hugetlb", 1, 1), ("cache", 1, 1), ("mshare", 20, 20)])
+def test_who_is_told_of_a_protection(regime, flushes, targets):
+    """20 processes on 8 CPUs: a flush for each address space, on each CPU that ran it."""
+    machine = cost.experiment(regime, GIB, 20, cpus=8)
+    before = dict(machine.counters)
+    machine.tasks[0].mprotect(cost.SLOT, cost.HUGE, "r")
+    assert [machine.counters[name] - before[name] for name in ("flushes", "flush_targets")] == \
+        [flushes, targets]
+    validate(machine)
+
+
+# drawn -----------------------------------------------------------------------------------------
+def test_a_row_of_tables_or_pages_says_how_many_it_is():
+    """Its label fits into the box: so many characters of a bold 11 pixel font."""
+    now = cost.experiment("private", 300 * GIB, 1500).snapshot()
+    graph = union([now])
+    labels = [node.label for node in graph.nodes.values()]
+    assert labels.count("153,600 PTE") == labels.count("300 PMD") == 2
+    pages, = (node for node in graph.nodes.values() if node.kind == "frame")
+    assert pages.label == "78,643,200 pages" and pages.size[0] / 6.2 > len("78,643,200 pages x1500")
+    assert all(0 <= n.x and n.x + n.size[0] <= graph.width for n in graph.nodes.values())
+
+
+@pytest.mark.parametrize("regime, boxes", [
+    ("threads", ["p0 x1,500"]), ("private", ["p0", "p1 x1,499"]), ("mshare", ["p0 x1,500"])])
+def test_processes_and_threads_that_are_alike_are_one_box(regime, boxes):
+    """And nothing is said to be left out."""
+    graph = union([cost.experiment(regime, 300 * GIB, 1500).snapshot()])
+    assert [node.label for node in graph.nodes.values() if node.kind == "task"] == boxes
+    assert graph.note == ""
 
 
 # the command -----------------------------------------------------------------------------------
