@@ -268,7 +268,8 @@ WRONG = [
     ("07.6", region_lent, "without SIGSEGV"),
     ("08.5", lambda vma, base, level: (vma.perms, level, vma.index(base)), "One table could serve"),
     ("08.5", lambda vma, base, level: (level, vma.index(base)), "must differ"),
-    ("08.5", lambda vma, base, level: ("w" in vma.perms, "x" in vma.perms, level, base), "address part"),
+    ("08.5", lambda vma, base, level: ("w" in vma.perms, "x" in vma.perms, level, base),
+     "address part"),
     ("08.5", lambda vma, base, level: [level], "TypeError"),
     ("08.6", lambda *a: unshare(*a, meets=lambda *b: True), "map anything of the range?"),
     ("08.6", lambda *a: unshare(*a, meets=lambda link, start, end: start <= link.start

@@ -110,8 +110,8 @@ def stale(machine, mm, page: int, pfn: int) -> str:
     for cpu in mm.cpus:
         there = machine.tlbs[cpu].entries.get((mm, page >> 12))
         if there and entry_pfn(there) != pfn:
-            return (f"CPU {cpu} still remembers frame {entry_pfn(there)} for this page, and goes on "
-                    "reading there.")
+            return (f"CPU {cpu} still remembers frame {entry_pfn(there)} for this page, and goes "
+                    "on reading there.")
     return ""
 
 

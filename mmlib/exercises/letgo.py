@@ -126,8 +126,9 @@ def remembered(machine, mm, gone: list[Link], start: int, end: int) -> str:
         for owner, page in machine.tlbs[cpu].entries:
             addr = page << 12
             if owner is mm and any(link.start <= addr < link.end for link in gone):
-                where = "" if start <= addr < end else ", which is not in the range, but in the table"
-                return f"CPU {cpu} still remembers the entry for {addr:#x}{where}."
+                where = ", which is not in the range, but in the table"
+                return (f"CPU {cpu} still remembers the entry for {addr:#x}"
+                        f"{where * (not start <= addr < end)}.")
     return ""
 
 

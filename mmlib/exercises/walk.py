@@ -109,7 +109,7 @@ EXERCISES = {
                  entries_read() // 2: "Does the TLB entry of one page translate its neighbour?",
                  2: "That is the number of walks. How many entries does a walk read?"},
         "How many of the four loads find their page in the TLB?"),
-    "01.4": Code(walks, "Your walk agrees with the MMU at {tried} addresses of six random machines, in "
-                 "holes and in huge pages too."),
+    "01.4": Code(walks, "Your walk agrees with the MMU at {tried} addresses of six random "
+                 "machines, in holes and in huge pages too."),
     "01.5": check_one_bit,
 }

@@ -1,4 +1,4 @@
-"""say which accesses of a process fault
+"""Say which accesses of a process fault.
 
 An access faults if its entry is empty, or read-only and it is a store.  What the fault puts into
 the entry depends on the mapping: the zero page, a page of its own, or the file's.
@@ -40,6 +40,7 @@ def make(rng: random.Random) -> Problem:
         why.append(f"Access {number}: {said}")
         answer += [number] * faults
     return Problem(
+        given="A process of TINY, where a fault maps one page.",
         question="Which of the numbered accesses take a page fault? Answer with a tuple of their "
                  "numbers, such as (1, 4).",
         answer=tuple(answer), why=tuple(why), code=tuple(code),
@@ -57,7 +58,8 @@ def access(kind: str, entry: str | None, write: bool) -> tuple[bool, str, str]:
     if write and entry == "ro":
         return True, "a fault, since the entry is read-only; the store gets a page of its own.", \
             "rw"
-    return False, f"no fault, since the entry is there and allows a {'store' if write else 'load'}.", entry
+    what = "store" if write else "load"
+    return False, f"no fault, since the entry is there and allows a {what}.", entry
 
 
 def first(kind: str, write: bool) -> str:

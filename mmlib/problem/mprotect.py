@@ -1,4 +1,4 @@
-"""change the protection of parts of a mapping: lines of maps, and which accesses end in SIGSEGV
+"""Change the protection of parts of a mapping: lines of maps, and who gets SIGSEGV.
 
 A VMA is a range with one protection: mprotect cuts, and joins what has become alike again.
 """

@@ -1,4 +1,4 @@
-"""say who uses whose page table, if tables are kept with the file
+"""Say who uses whose page table, if tables are kept with the file.
 
 A table of the cache serves every shared mapping that covers its span, has the same page of the
 file there, and allows the same: one set for those that may store, one for those that may not,
@@ -36,7 +36,8 @@ def make(rng: random.Random) -> Problem:
             no, said = None, "a thread of a: it has a's tables, whatever they are."
         elif way == "child":
             code += [f'{name} = a.fork("{name}")', f"{name}.load({BASE:#x})"]
-            no, said = None, "a child with the same mapping: its first fault links the file's table."
+            no = None
+            said = "a child with the same mapping: its first fault links the file's table."
         elif way == "optout":
             code += [f'{name} = machine.spawn("{name}")', f"{name}.share_tables = False",
                      *mapping(name, WAYS["same"][0])]
