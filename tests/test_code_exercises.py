@@ -282,7 +282,7 @@ WRONG = [
     ("08.6", everything, "which nobody else uses"),
     ("08.6", lambda *a: None, "still uses a shared table"),
     ("08.7", two_mappers, "for the cache's sake"),
-    ("08.7", lambda machine: None, "0 page tables"),
+    ("08.7", lambda machine: None, "no page table so far"),
     ("11.4", lambda world: 16, "maps 1 page in a fault"),
     ("11.4", lambda world: "16", "returned '16'"),
     ("11.5", lambda world: world.spawn(), "spawned a task so far"),

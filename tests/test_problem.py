@@ -168,3 +168,13 @@ def test_bad_input_is_one_line(args, capsys):
     assert main(["problem", *args]) == 2
     out, err = capsys.readouterr()
     assert out == "" and len(err.splitlines()) == 1
+
+
+def test_the_documents_name_every_topic():
+    """docs/api.md has them all; a notebook shows one of its own subject."""
+    root = FILES[0].parents[1]
+    page = (root / "docs" / "api.md").read_text(encoding="utf-8")
+    assert all(f"`{topic}`" in page for topic in TOPICS)
+    shown = {topic for path in (root / "notebooks").glob("*.ipynb") for topic in re.findall(
+        r'problem\(\\"(\w+)\\"', path.read_text(encoding="utf-8"))}
+    assert len(shown) >= 9 and shown <= set(TOPICS)

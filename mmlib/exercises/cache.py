@@ -105,6 +105,8 @@ def check_more_tables(answer) -> Verdict:
         machine = Machine(TINY, sharing=sharing)
         answer(machine)
         counts.append(machine.table_count)
+    if not any(counts):
+        return Verdict(False, "Your script has made no page table so far.")
     told = f"{counts[1]} page tables with the cache, {counts[0]} with private ones"
     if counts[1] > counts[0]:
         return Verdict(True, f"{told}. Tables that nobody uses are kept for whoever comes next; "
