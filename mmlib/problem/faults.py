@@ -8,7 +8,7 @@ import random
 
 from .question import Problem
 
-KINDS = {"private": (0x4000, "ANON", "private anonymous memory"),
+KINDS = {"private": (0x40000, "ANON", "private anonymous memory"),
          "shared": (0x20000, "MAP_SHARED, file", "a shared mapping of a file"),
          "copied": (0x80000, "MAP_PRIVATE, file", "a private mapping of a file")}
 

@@ -7,7 +7,7 @@ import random
 
 from .question import Problem, mistakes, plural
 
-NAMES, BASE = "abcdef", 0x4000
+NAMES, BASE = "abcdef", 0x40000
 
 
 class Family:
