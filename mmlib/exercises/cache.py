@@ -8,7 +8,7 @@ from ..machine import Machine
 from ..sharing import FileTableCache, Private, cache_key
 from ..verdict import Verdict
 from .exercise import UNWRITTEN, Exercise
-from .letgo import check_unshare
+from .unshare import check_unshare
 
 BASE, SIZE = 0x40000, 0x10000           # what a PMD table of TINY maps: 16 pages, 4 PTE tables
 

@@ -17,7 +17,7 @@ from ..machine import Machine
 from ..tlb import flush_range
 from ..verdict import Verdict
 from ..vma import anon_vma_prepare
-from .exercise import ANON, UNWRITTEN
+from .exercise import ANON, UNWRITTEN, Wrong
 
 BASE, FILE = 0x4000, 0x20000            # three anonymous pages, two of a file, all private
 
@@ -30,16 +30,11 @@ class Page(NamedTuple):
     anon: bool                          # it is no file's page and not the zero page
 
 
-class Wrong(Exception):
-    """What is wrong with the reader's function, in words for the reader."""
-
-
-class Stand:
-    """Stands where do_wp_page stands, and calls the reader's *function*."""
+class StandIn:
+    """Stands in for do_wp_page, and calls the reader's *function*."""
 
     def __init__(self, function: Callable):
         self.function, self.handled, self.copies, self.written = function, 0, 0, False
-        self.genuine = fault.do_wp_page
 
     def do_wp_page(self, machine, mm, vma, addr: int, table, entry: int) -> None:
         index, memory = TINY.index(addr, 1), machine.memory
@@ -139,7 +134,7 @@ def family(rng: random.Random) -> Machine:
 
 def check_cow(function) -> Verdict:
     """Let random families run on the reader's function."""
-    stand = Stand(function)
+    stand = StandIn(function)
     try:
         with patch.object(fault, "do_wp_page", stand.do_wp_page):
             for seed in range(30):

@@ -10,6 +10,10 @@ ANON = MAP_PRIVATE | MAP_ANONYMOUS      # the most common kind of mapping
 UNWRITTEN = Verdict(False, "Put your code in the place of the three dots and run the cell again.")
 
 
+class Wrong(Exception):
+    """What is wrong with a reader's function that stands in the kernel's place, in words."""
+
+
 class Exercise(NamedTuple):
     """A question with a computed answer: *mistakes* computes the wrong answers that a known
     misconception leads to, each with the sentence that goes with it."""

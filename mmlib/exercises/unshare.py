@@ -20,8 +20,7 @@ from ..tables import Ptdesc
 from ..tlb import flush_range
 from ..unshare import put_table
 from ..verdict import Verdict
-from .cow import Wrong
-from .exercise import UNWRITTEN
+from .exercise import UNWRITTEN, Wrong
 
 SIZE = 0x10000                          # of the file: what a PMD table of TINY maps
 
@@ -41,8 +40,8 @@ class Link(NamedTuple):
         return f"the {name} table for [{self.start:#x}, {self.end:#x})"
 
 
-class Stand:
-    """Stands where unshare_range stands, and calls the reader's *function*."""
+class StandIn:
+    """Stands in for unshare_range, and calls the reader's *function*."""
 
     def __init__(self, function: Callable):
         self.function, self.dropped, self.written = function, 0, False
@@ -163,7 +162,7 @@ def crowd(rng: random.Random) -> Machine:
 
 def check_unshare(function) -> Verdict:
     """Let random processes run on the reader's function."""
-    stand = Stand(function)
+    stand = StandIn(function)
     try:
         with ExitStack() as stack:
             for module in (unmap, protect, advise):
