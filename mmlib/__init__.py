@@ -34,7 +34,8 @@ enforces it:
     kinds formats sequences ops loading     what a file with calls may say
     cost costs              counting experiments, and a table of them
     worlds scenario compare replay          running it, here or on a kernel, and comparing
-    answers judge problems  both asked the same, side by side; exercises
+    answers judge           both asked the same, side by side
+    verdict problem exercises       problems by seed, answered by rule; the notebooks' exercises
     image export            the machine as bytes, for another MMU to walk
     views                   pictures and text; the only layer that may import a widget library
     __main__                the command line

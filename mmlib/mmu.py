@@ -134,7 +134,8 @@ def touch(machine, task, addr: int, end: int, write: bool) -> None:
             upto = page if end <= page + size else advance(
                 machine, task, task.mm.find_vma(page), page, -(-end // size) * size, write, True)
             if upto == page:                    # some one at a time, then look again
-                upto, window = min(page + window * size, end), min(2 * window, WINDOW)
+                span = window * size
+                upto, window = min((page // span + 1) * span, end), min(2 * window, WINDOW)
                 while addr < upto:
                     access(machine, task, addr, write)
                     addr, pages = (addr // size + 1) * size, pages + 1

@@ -5,7 +5,7 @@ import pytest
 
 from mmlib import FileTableCache, Private
 from mmlib.matrix import Matrix
-from mmlib.problems import check
+from mmlib.exercises import check
 from mmlib.regimes import REGIMES
 from mmlib.roadblocks import ROADBLOCKS, draw, lottery
 

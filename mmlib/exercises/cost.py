@@ -6,7 +6,8 @@ from ..abi import MAP_SHARED
 from ..cost import LEVELS, measure
 from ..geometry import X86_64
 from ..machine import Machine
-from .exercise import Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import Exercise
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 ENTRY = X86_64.page_size // X86_64.entries      # bytes

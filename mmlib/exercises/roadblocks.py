@@ -10,7 +10,8 @@ from ..machine import Machine
 from ..roadblocks import draw
 from ..sharing import FileTableCache, Private
 from ..task import Task
-from .exercise import Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import Exercise
 
 BASE, SPAN, PAGE = 0x40000, TINY.span(2), TINY.page_size
 CPUS = 16
