@@ -17,6 +17,7 @@ COMMANDS = {
     "doctor": "is everything here that the notebooks need?",
     "replay": "run recorded scenarios and compare the answers",
     "cost": "count tables, bytes and faults of a large shared region",
+    "problem": "make a problem of a topic by a seed, with its answer by rule",
     "export": "write page tables as bytes that an MMU can walk",
 }
 

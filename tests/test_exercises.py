@@ -5,8 +5,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from mmlib.problems import EXERCISES, check
-from mmlib.problems.exercise import Exercise
+from mmlib.exercises import EXERCISES, check
+from mmlib.exercises.exercise import Exercise
 
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("[0-9]*.ipynb"))
 COMPUTED = [name for name, exercise in EXERCISES.items() if isinstance(exercise, Exercise)]

@@ -1,28 +1,12 @@
-"""What an exercise is, and what is said about an answer."""
+"""What an exercise is."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..abi import MAP_ANONYMOUS, MAP_PRIVATE
+from ..verdict import Verdict  # noqa: F401  (for the modules of exercises)
 
 ANON = MAP_PRIVATE | MAP_ANONYMOUS      # the most common kind of mapping
-
-
-class Verdict(NamedTuple):
-    """What `check` says; true if the answer is right.
-
-    >>> Verdict(True, "The child owns its own path of tables.")
-    Right. The child owns its own path of tables.
-    """
-
-    right: bool
-    why: str
-
-    def __bool__(self) -> bool:
-        return self.right
-
-    def __repr__(self) -> str:
-        return f"{'Right.' if self.right else 'Not yet.'} {self.why}"
 
 
 class Exercise(NamedTuple):

@@ -4,8 +4,9 @@ No answer stands here.  Each is computed by running the machine, so an exercise 
 with the simulator; the reasons belong to the mistakes that people make.
 """
 
+from ..verdict import UNANSWERED, Verdict
 from . import cache, faults, files, fork, hugetlb, kernel, mshare, threads, walk
-from .exercise import Exercise, Verdict
+from .exercise import Exercise
 
 EXERCISES = {**walk.EXERCISES, **faults.EXERCISES, **fork.EXERCISES, **files.EXERCISES,
              **threads.EXERCISES, **hugetlb.EXERCISES, **mshare.EXERCISES, **cache.EXERCISES,
@@ -24,8 +25,7 @@ def check(name: str, answer=...) -> Verdict:
     if name not in EXERCISES:
         raise ValueError(f"there is no exercise {name!r}; there are {', '.join(EXERCISES)}")
     if answer is ...:
-        return Verdict(False, "Put your answer in the place of the three dots and run the cell "
-                       "again.")
+        return UNANSWERED
     exercise = EXERCISES[name]
     if not isinstance(exercise, Exercise):
         try:
