@@ -28,7 +28,7 @@ h1, h2, h3 { line-height: 1.15; color: #0b3d6e }
 h1 { font-size: 2.6rem } h2 { font-size: 2rem }
 pre { font-size: 1rem; overflow-x: auto; background: #f5f5f5; padding: .6rem .9rem }
 .output pre { background: none; border-left: .3rem solid #0b3d6e }
-.output { overflow-x: auto } img { max-width: 100%; height: auto }
+.output { overflow-x: auto } img { max-width: 100%; height: auto; zoom: 1.3 }
 table { border-collapse: collapse; font-size: 1rem } td, th { border: 1px solid #bbb;
         padding: .25rem .5rem; text-align: left }
 blockquote { border-left: .3rem solid #999; margin-left: 0; padding-left: 1rem; color: #333 }
@@ -65,9 +65,17 @@ def sections(nb):
         for piece in re.split(r"(?m)^(?=#{1,3} )", without_solutions(cell.source)):
             if title := re.match(r"#{1,3} (.+)", piece):
                 slides.append((title[1].strip(), [piece]))
+            elif "**Predict" in piece and asked_before(slides[-1][1]):
+                slides.append((slides[-1][0], [f"## {slides[-1][0]}\n\n{piece}"]))
             elif piece.strip():
                 slides[-1][1].append(piece)
     return slides
+
+
+def asked_before(parts):
+    """A slide asks one question: a second one, after a cell, begins another slide."""
+    return any("**Predict" in part for part in parts if isinstance(part, str)) and \
+        not isinstance(parts[-1], str)
 
 
 def shown(nb):
