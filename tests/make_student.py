@@ -11,6 +11,7 @@ from pathlib import Path
 import nbformat
 
 ROOT = Path(__file__).resolve().parents[1]
+KEPT_AT_HOME = {ROOT / "TEACHING.md"}
 SOLUTION = re.compile(r"<details>\s*<summary>Solution</summary>.*?</details>\n*", re.S)
 LINK = re.compile(r"!?\[([^]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
@@ -53,11 +54,14 @@ def unlinked(text, folder, kept):
 def build(out):
     """Write everything into the folder *out*; return the paths of the notebooks there."""
     notebooks = {path: student_notebook(path) for path in sorted(ROOT.glob("notebooks/*.ipynb"))}
-    kept = set(notebooks) | {target for path, nb in notebooks.items() for cell in nb.cells
-                             if cell.cell_type == "markdown"
-                             for target in linked(cell.source, path.parent)}
-    kept.add(ROOT / "LICENSE-notebooks")
-    for source in sorted(kept - {ROOT / "TEACHING.md"}):
+    prose = [(path, cell) for path, nb in notebooks.items() for cell in nb.cells
+             if cell.cell_type == "markdown"]
+    kept = {ROOT / "LICENSE-notebooks", *notebooks}
+    kept.update(*(linked(cell.source, path.parent) for path, cell in prose))
+    kept -= KEPT_AT_HOME
+    for path, cell in prose:
+        cell.source = unlinked(cell.source, path.parent, kept)
+    for source in sorted(kept):
         target = out / source.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         if source in notebooks:
