@@ -15,12 +15,12 @@ NO_PROSE = re.compile(r"<details>.*?</details>|^```.*?^```|`[^`\n]+`|^ *(?:#+|>|
 
 
 def anchor(term):
-    """The end of a link to a term.
+    """The end of a link to a term, as JupyterLab wants it: with the heading's capitals.
 
     >>> anchor("PTE table")
-    'docs/glossary.md#pte-table'
+    'docs/glossary.md#PTE-table'
     """
-    return f"docs/glossary.md#{term.lower().replace(' ', '-')}"
+    return f"docs/glossary.md#{term.replace(' ', '-')}"
 
 
 def pattern(term):
