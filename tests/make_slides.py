@@ -1,8 +1,8 @@
 """Write a page of slides for each notebook: `make slides`.
 
 A slide is a section of the notebook.  The pages are alone in their files: no script, style or
-picture comes from another host, so a lecture needs a browser and no network.  What a cell shows
-after a question is folded until the class has answered.
+picture comes from another host, so a lecture needs a browser and no network.  What follows a
+question is folded until the class has answered.
 """
 import argparse
 import re
@@ -27,6 +27,7 @@ section > * { max-width: 60rem; margin-left: auto; margin-right: auto }
 h1, h2, h3 { line-height: 1.15; color: #0b3d6e }
 h1 { font-size: 2.6rem } h2 { font-size: 2rem }
 pre { font-size: 1rem; overflow-x: auto; background: #f5f5f5; padding: .6rem .9rem }
+.highlight pre { white-space: pre-wrap }
 .output pre { background: none; border-left: .3rem solid #0b3d6e }
 .output { overflow-x: auto } img { max-width: 100%; height: auto; zoom: 1.3 }
 table { border-collapse: collapse; font-size: 1rem } td, th { border: 1px solid #bbb;
@@ -62,7 +63,7 @@ def sections(nb):
             slides[-1][1].append(cell)
             continue
         # A "# " in a fenced block is a comment, not a heading; notebooks fence only solutions.
-        for piece in re.split(r"(?m)^(?=#{1,3} )", without_solutions(cell.source)):
+        for piece in re.split(r"(?m)^(?=#{1,3} |\*\*Predict)", without_solutions(cell.source)):
             if title := re.match(r"#{1,3} (.+)", piece):
                 slides.append((title[1].strip(), [piece]))
             elif "**Predict" in piece and asked_before(slides[-1][1]):
@@ -73,9 +74,8 @@ def sections(nb):
 
 
 def asked_before(parts):
-    """A slide asks one question: a second one, after a cell, begins another slide."""
-    return any("**Predict" in part for part in parts if isinstance(part, str)) and \
-        not isinstance(parts[-1], str)
+    """A slide asks one question: the next one, after an answer, begins another slide."""
+    return any(not isinstance(part, str) for part in parts)
 
 
 def shown(nb):
@@ -102,19 +102,36 @@ def output(outputs):
     return html and f'<div class="output">{html}</div>'
 
 
+def answer_at(kinds):
+    """The place of the first answer: what follows the code that follows a question.
+
+    >>> answer_at(["text", "ask", "code", "code", "output", "text"]), answer_at(["code", "output"])
+    (4, 2)
+    """
+    asked = ran = False
+    for place, kind in enumerate(kinds):
+        if ran and kind != "code":
+            return place
+        asked = asked or kind == "ask"
+        ran = asked and kind == "code"
+    return len(kinds)
+
+
 def slide(title, parts):
-    html, asked = "", False
+    """A section; where it asks, what is shown and explained afterwards is folded."""
+    rows = []
     for part in parts:
         if isinstance(part, str):
-            asked = "**Predict" in part
-            html += markdown2html(local(part))
-            continue
-        html += Highlight2HTML()(part.source, metadata=part.metadata)
-        result = output(part.outputs)
-        if asked and result:
-            result = f"<details><summary>What does it show?</summary>{result}</details>"
-        html += result
-    return f'<section aria-label="{escape(title)}">\n{html}\n</section>\n'
+            rows.append(("ask" if "**Predict" in part else "text", markdown2html(local(part))))
+        else:
+            rows.append(("code", Highlight2HTML()(part.source, metadata=part.metadata)))
+            rows.append(("output", output(part.outputs)))
+    rows = [row for row in rows if row[1]]
+    place = answer_at([kind for kind, _ in rows])
+    shown_, answer = ("".join(html for _, html in half) for half in (rows[:place], rows[place:]))
+    if answer:
+        answer = f"<details><summary>What happens, and why?</summary>{answer}</details>"
+    return f'<section aria-label="{escape(title)}">\n{shown_}{answer}\n</section>\n'
 
 
 def local(text):

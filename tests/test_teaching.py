@@ -131,7 +131,7 @@ def test_a_slide_for_each_section_and_no_solution(path, slides):
     assert len(titles) >= 5 and "Solution" not in html
     assert not {"Exercises", "Further reading", "What we left out"} & set(titles)
     predicts = sum("**Predict" in text for text in markdown(path))
-    assert (predicts > 0) == ("What does it show?" in html)
+    assert (predicts > 0) == ("What happens, and why?" in html)
 
 
 @each_notebook
