@@ -9,7 +9,7 @@ PACKAGE := .[lab,test]
 # JupyterLab refuses to run as root, the usual user of a container, unless told otherwise.
 LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-all test-lowest fuzz bench refresh lock clean
+.PHONY: help setup lab test test-all test-lowest fuzz bench refresh student slides lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 13
@@ -56,8 +56,14 @@ fuzz: setup  ## random calls, answered by the simulator and by this kernel (MINU
 bench: setup  ## ratios to yardsticks; the result goes to docs/benchmarks.md
 	$(PYTHON) tests/bench.py --write
 
-refresh: setup  ## run the notebooks anew and store their outputs and minutes
+refresh: setup  ## run the notebooks anew and store their outputs; minutes, in TEACHING.md too
 	$(PYTHON) tests/refresh_notebooks.py
+
+student: setup  ## copies of the notebooks without solutions, in build/student
+	$(PYTHON) tests/make_student.py
+
+slides: setup  ## a page of slides for each notebook, in build/slides
+	$(PYTHON) tests/make_slides.py
 
 lock: setup  ## write requirements.lock from pyproject.toml
 	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --extra lab --extra test \
