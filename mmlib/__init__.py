@@ -34,6 +34,8 @@ enforces it:
     kinds formats sequences ops loading     what a file with calls may say
     cost                    counting experiments
     worlds scenario compare replay          running it, here or on a kernel, and comparing
+    literals script transcript program      a scenario as text, read and written; as a program
+    capsule adapt play stories              as a short string; under a regime; run; ready-made
     answers judge problems  both asked the same, side by side; exercises
     image export            the machine as bytes, for another MMU to walk
     views                   pictures and text; the only layer that may import a widget library
