@@ -51,17 +51,17 @@ def twenty_five(sharing=None):
 
 
 def size(stepper):
-    return len(stepper.svg) + len(json.dumps(stepper.steps)) + len(json.dumps(stepper.lines))
+    return len(stepper.data["svg"]) + len(json.dumps(stepper.data["steps"])) + len(json.dumps(stepper.data["lines"]))
 
 
 def asked(machine, number, question):
     """What the widget is told of a question to one step."""
-    return Stepper(machine, ask={number: question}).steps[number]["ask"]
+    return Stepper(machine, ask={number: question}).data["steps"][number]["ask"]
 
 
 def texts(stepper, what):
     """The long texts of all steps, put together again."""
-    return ["\n".join(stepper.lines[i] for i in step[what]) for step in stepper.steps]
+    return ["\n".join(stepper.data["lines"][i] for i in step[what]) for step in stepper.data["steps"]]
 
 
 # state -----------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_the_drawing_does_not_grow_with_the_steps():
     for _ in range(100):
         m2.tasks[0].run_on(0)
     after = Stepper(m2)
-    assert a.name == "a" and len(after.svg) == len(Stepper(m).svg) and size(before) < size(after)
+    assert a.name == "a" and len(after.data["svg"]) == len(Stepper(m).data["svg"]) and size(before) < size(after)
     assert (size(after) - size(Stepper(m))) / 100 < 1000
 
 
@@ -88,13 +88,13 @@ def test_a_step_is_told_in_full():
     """Call, outcome, sentence, events, mappings, counters, and the picture as text."""
     m = scenes.fork()
     stepper = Stepper(m)
-    for step, told, text, maps in zip(m.trace, stepper.steps, texts(stepper, "text"),
+    for step, told, text, maps in zip(m.trace, stepper.data["steps"], texts(stepper, "text"),
                                       texts(stepper, "mappings")):
         assert told["action"] + told["outcome"] == step.action + step.outcome
         assert told["say"] == summary(step)
-        assert [[stepper.lines[i] for i in pair] for pair in told["events"]] == \
+        assert [[stepper.data["lines"][i] for i in pair] for pair in told["events"]] == \
             [[e.text, e.function] for e in step.events]
-        assert dict(zip(stepper.counted, told["counters"])) == counters(step.after)
+        assert dict(zip(stepper.data["counted"], told["counters"])) == counters(step.after)
         assert (text, maps) == (describe(step.after), mappings(step.after))
         assert told["ask"] is None
 
@@ -120,30 +120,30 @@ def test_the_state_is_json(tmp_path):
     """A widget's state has no bytes, tuples as keys, or lone surrogates."""
     for scene in scenes.ALL:
         stepper = Stepper(scene(), name="a\udcff\nb")
-        json.dumps([stepper.steps, stepper.lines, stepper.name], ensure_ascii=False) \
+        json.dumps([stepper.data["steps"], stepper.data["lines"], stepper.data["name"]], ensure_ascii=False) \
             .encode("utf-8")
 
 
 def test_two_steppers_of_one_machine_are_alike():
     """Nothing depends on chance, on time, or on an address of this process."""
     one, other = (Stepper(scenes.cache(), ask={8: "tables"}) for _ in range(2))
-    assert (one.svg, one.steps, one.lines, repr(one)) == \
-        (other.svg, other.steps, other.lines, repr(other))
+    assert (one.data["svg"], one.data["steps"], one.data["lines"], repr(one)) == \
+        (other.data["svg"], other.data["steps"], other.data["lines"], repr(other))
 
 
 def test_a_part_of_a_trace():
     """Steps keep their numbers; the first one has nothing before it."""
     m = scenes.fork()
     stepper = Stepper(m.trace[4:9], ask={6: "copies"})
-    assert len(stepper.steps) == 5 and stepper.steps[2]["ask"]["text"]
-    assert stepper.steps[0]["action"] == m.trace[4].action
-    assert "hot" not in json.dumps(stepper.steps[0]["delta"])
+    assert len(stepper.data["steps"]) == 5 and stepper.data["steps"][2]["ask"]["text"]
+    assert stepper.data["steps"][0]["action"] == m.trace[4].action
+    assert "hot" not in json.dumps(stepper.data["steps"][0]["delta"])
 
 
 def test_a_trace_is_as_good_as_its_machine():
     """Both are the same stepper."""
     m = scenes.fork()
-    assert Stepper(m.trace).steps == Stepper(m).steps
+    assert Stepper(m.trace).data["steps"] == Stepper(m).data["steps"]
 
 
 # mistakes --------------------------------------------------------------------------------------
@@ -305,9 +305,9 @@ def test_the_picture_before_running_shows_nothing_of_later_steps():
     m = scenes.fork()
     labels = [image for image in (still_of(Stepper(m, still=k))[3] for k in (0, 13))]
     assert len(labels[0]) < len(labels[1])
-    assert not re.search(r'class="[^"]*\bon\b', Stepper(m).svg)
+    assert not re.search(r'class="[^"]*\bon\b', Stepper(m).data["svg"])
     words = {w for step in m.trace for f in step.after.frames if (w := f.head.rstrip(b"\0"))}
-    assert words and not [w for w in words if w.decode() in Stepper(m).svg]
+    assert words and not [w for w in words if w.decode() in Stepper(m).data["svg"]]
 
 
 @pytest.mark.parametrize("name", scenes.ODD)
@@ -319,7 +319,7 @@ def test_no_name_breaks_out(name):
     stepper = Stepper(m, name=name)
     text, alt, caption, _ = still_of(stepper)
     html = stepper._repr_mimebundle_()[0]["text/html"]
-    assert not re.search("<script|<svg|<p>", html + stepper.svg.removeprefix("<svg"))
+    assert not re.search("<script|<svg|<p>", html + stepper.data["svg"].removeprefix("<svg"))
     assert re.fullmatch(r"<figure .*</figure>", html, re.DOTALL)
     assert ", step 2 of 2" in text.splitlines()[0]
     assert html.count("<") == 7
@@ -344,10 +344,10 @@ def test_javascript_folds_what_python_made():
     """The states that the browser sees are those that Python computed."""
     stepper = Stepper(scenes.cache())
     code = (f"import {{ readFile }} from 'node:fs/promises';"
-            f"const text = await readFile({str(HERE.parent / 'mmlib/views/stepper.js')!r}, 'utf8');"
+            f"const text = await readFile({str(HERE.parent / 'mmlib/views/pure.js')!r}, 'utf8');"
             "const { fold, split } = await import('data:text/javascript,'"
             " + encodeURIComponent(text));"
-            f"const states = fold({json.dumps([step['delta'] for step in stepper.steps])});"
+            f"const states = fold({json.dumps([step['delta'] for step in stepper.data['steps']])});"
             "console.log(JSON.stringify(states.map((state) => Object.fromEntries("
             "Object.entries(state).map(([id, value]) => [id, split(value)])))));")
     done = subprocess.run(["node", "--input-type=module"], input=code, capture_output=True,

@@ -3,51 +3,7 @@
 // The picture is one SVG of everything that is ever shown. A step changes classes and texts, and
 // nothing else, so what does not change does not move.
 
-// Pure functions; tests/stepper.test.mjs calls them in node -------------------------------------
-
-// Total states from the deltas, so that back, forward and jump end in the same picture.
-export function fold(deltas) {
-  const states = [];
-  let now = {};
-  for (const delta of deltas) {
-    now = { ...now, ...delta };
-    for (const id of Object.keys(now)) if (now[id] === "") delete now[id];
-    states.push(now);
-  }
-  return states;
-}
-
-// "hot on|rw" -> ["hot on", "rw"]; a text may hold a bar.
-export function split(value) {
-  const bar = (value ?? "").indexOf("|");
-  return bar < 0 ? ["", ""] : [value.slice(0, bar), value.slice(bar + 1)];
-}
-
-// The step that a key leads to, or null if it is not a key of ours.
-export function target(key, at, n) {
-  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: n - 1 }[key];
-  return to === undefined ? null : clamp(to, n);
-}
-
-export function clamp(k, n) {
-  return Math.max(0, Math.min(n - 1, Number.isFinite(k) ? Math.round(k) : 0));
-}
-
-// A text from the numbers of its lines: most lines are those of the step before.
-export function join(numbers, lines) {
-  return numbers.map((number) => lines[number]).join("\n");
-}
-
-// What an answer is worth: null if it is no answer.
-export function grade(question, given) {
-  const text = String(given ?? "").trim();
-  if (text === "") return null;
-  if (typeof question.answer === "number") {
-    const number = Number(text);
-    return Number.isFinite(number) ? number === question.answer : null;
-  }
-  return text === question.answer;
-}
+import { clamp, fold, grade, join, split, target } from "./pure.js";
 
 // The DOM ---------------------------------------------------------------------------------------
 function make(tag, attributes = {}, ...children) {
@@ -110,13 +66,16 @@ function counterRows(names, now, before) {
   return make("table", {}, make("tbody", {}, ...rows));
 }
 
-function render({ model, el }) {
-  const lines = model.get("lines"), names = model.get("counted"), steps = model.get("steps"), n = steps.length, name = model.get("name");
+// Put a stepper into *element*. *data* is `Stepper.data` of Python, or the same read from JSON; no
+// widget manager and no kernel is needed. *host*, if there is one, is told of each step. Returned
+// is what a host may do: `go(k)` to a step counted from 0, and `show(k)` without a question.
+export function mount(element, data, host = {}) {
+  const { lines, counted: names, steps, name } = data, n = steps.length;
   const states = fold(steps.map((step) => step.delta));
   const asked = new Set(), tally = { right: 0, of: 0 };
-  let at = clamp(model.get("index"), n), pending = null;      // the step that waits for an answer
+  let at = clamp(host.index ?? 0, n), pending = null;      // the step that waits for an answer
 
-  const pic = picture(model.get("svg"));
+  const pic = picture(data.svg);
   const jump = make("input", { type: "number", min: "1", max: String(n), "aria-label": "Step", ...QUIET });
   const first = button("|<", "First step", () => go(0));
   const back = button("<", "Back", () => go(at - 1));
@@ -191,13 +150,7 @@ function render({ model, el }) {
     for (const [one, off] of [[first, k === 0], [back, k === 0], [next, k === n - 1], [last, k === n - 1]]) {
       one.setAttribute("aria-disabled", String(off));      // "disabled" would lose the focus
     }
-    tell(k);
-  }
-
-  function tell(k) {                                 // the kernel, if there is one
-    model.set("index", k);
-    const kernel = model.widget_manager?.kernel;
-    if (kernel && !kernel.isDisposed && kernel.status !== "dead") model.save_changes();
+    host.tell?.(k);
   }
 
   jump.addEventListener("change", () => go(clamp(Number(jump.value) - 1, n)));
@@ -210,9 +163,20 @@ function render({ model, el }) {
     e.preventDefault();
     go(to);
   });
-  model.on("change:index", () => { if (model.get("index") !== at) { pending = null; show(clamp(model.get("index"), n)); } });
-  el.append(root);
+  element.append(root);
   show(at);
+  return { go, show: (k) => { pending = null; if (k !== at) show(clamp(k, n)); } };
+}
+
+// A widget of anywidget: the same, and the kernel knows the step, if there is one.
+function render({ model, el }) {
+  const stepper = mount(el, model.get("data"), { index: model.get("index"), tell });
+  function tell(k) {
+    model.set("index", k);
+    const kernel = model.widget_manager?.kernel;
+    if (kernel && !kernel.isDisposed && kernel.status !== "dead") model.save_changes();
+  }
+  model.on("change:index", () => stepper.show(model.get("index")));
 }
 
 export default { render };

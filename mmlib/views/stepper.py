@@ -5,7 +5,6 @@ drawing of the union of all steps (svg.py), in which a step changes classes and 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import anywidget
 import traitlets
@@ -13,6 +12,7 @@ import traitlets
 from ..machine import Machine
 from ..trace import Snapshot, Step
 from .ask import QUESTIONS, Question
+from .esm import assemble, style
 from .outline import who
 from .state import delta, encode, state
 from .still import figure
@@ -20,7 +20,6 @@ from .svg import union_svg
 from .text import describe, narration, plain, summary
 from .union import union
 
-HERE = Path(__file__).parent
 COUNTERS = ("faults", "copies", "zero_fills", "cache_fills", "flushes", "flush_targets")
 
 
@@ -45,13 +44,9 @@ class Stepper(anywidget.AnyWidget):
       PGD 3
     """
 
-    _esm = HERE / "stepper.js"
-    _css = HERE / "stepper.css"
-    name = traitlets.Unicode().tag(sync=True)
-    svg = traitlets.Unicode().tag(sync=True)
-    steps = traitlets.List().tag(sync=True)
-    lines = traitlets.List().tag(sync=True)     # of the texts of all steps, each once
-    counted = traitlets.List().tag(sync=True)   # what the numbers in "counters" are
+    _esm = assemble()
+    _css = style()
+    data = traitlets.Dict().tag(sync=True)      # all that is shown, as JSON: what mount() takes
     index = traitlets.Int(0).tag(sync=True)
 
     def __init__(self, trace, *, ask: Mapping[int, str | Question] = {}, name: str = "Stepper",
@@ -77,12 +72,14 @@ class Stepper(anywidget.AnyWidget):
         steps = [
             told(step, before, question(ask.get(step.number)), lines) | {"delta": delta(old, new)}
             for step, before, old, new in zip(trace, befores, [{}, *encoded], encoded)]
-        super().__init__(name=plain(name), svg=union_svg(self.graph), steps=steps,
-                         lines=list(lines), counted=list(counters(trace[0].after)))
+        super().__init__(data={
+            "name": plain(name), "svg": union_svg(self.graph), "steps": steps,
+            "lines": list(lines),               # of the texts of all steps, each once
+            "counted": list(counters(trace[0].after))})
 
     def __repr__(self) -> str:
         step = self.trace[self.still]
-        return (f"{self.name}, step {self.still + 1} of {len(self.trace)}: {step.action}"
+        return (f"{self.data['name']}, step {self.still + 1} of {len(self.trace)}: {step.action}"
                 f"{step.outcome}\n{summary(step)}\n{describe(step.after)}")
 
     def _repr_mimebundle_(self, **kwargs):
