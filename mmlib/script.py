@@ -23,11 +23,12 @@ from typing import NamedTuple
 
 from . import literals
 from .abi import MAP_ANONYMOUS
-from .kinds import BadInput, at, shown
-from .literals import ID, Object
+from .kinds import BadInput, shown
+from .literals import Object
 from .machine import Machine
 from .openfile import File
-from .sequences import Cast, check_sequence
+from .sequences import check_sequence
+from .setting import Setting
 from .task import Task
 
 BYTES, LINES = 1 << 16, 1000            # of a text; what is longer is no text for people
@@ -97,19 +98,13 @@ def parsed(line: str) -> ast.stmt | None:
     return statements[0] if statements else None
 
 
-class Reader:
-    """A text while it is read; *known* is what each name in it stands for."""
+class Reader(Setting):
+    """A text while it is read, line by line."""
 
     def __init__(self) -> None:
-        self.head: dict = {"geometry": "TINY"}
-        self.names: list[str] = []              # of the processes
-        self.files: dict[str, dict] = {}
+        super().__init__()
         self.ops: list[dict] = []
         self.lines: list[int] = []
-        self.setup: dict[str, int] = {}
-        self.known: dict[str, Object | int] = {"machine": Object("machine", "machine")}
-        self.cast = Cast("mmlib/1")
-        self.line = 0
 
     def read(self, line: str) -> None:
         statement = parsed(line)
@@ -159,58 +154,12 @@ class Reader:
         given = bound(getattr(kind, name), args, kwargs)
         return self.add(owner, calls[name], given, target)
 
-    # the machine ---------------------------------------------------------------------------
-    def machine(self, node: ast.Call) -> Object:
-        if self.ops or self.names or self.files:
-            raise BadInput("expected the machine before all else")
-        self.head = literals.machine_head(node, self.known)
-        return Object("machine", "machine")
-
-    def mount(self, target, fstype, path, options={}) -> None:
-        if self.names:
-            raise BadInput("expected mounts before the first process, as in a scenario file")
-        if not {"version"} >= set(options):
-            raise BadInput(f"expected no option but version, not {shown(sorted(options)[0])}")
-        mount = {"fstype": fstype, "path": path} | options
-        check_sequence({"mounts": [mount], "ops": []})
-        self.head.setdefault("mounts", []).append(mount)
-        self.setup[f"mount at {path}"] = self.line
-
-    def memfd(self, target, name, size=0) -> Object:
-        """Files are made before the calls: that changes nothing but the order of the steps."""
-        if type(size) is not int or size % 4096:
-            raise BadInput(f"expected a size in whole pages of 4096 bytes, not {shown(size)}; "
-                           "truncate takes any")
-        return self.add_file(name if ID.fits(name) else target, {"pages": size >> 12})
-
-    def open(self, target, path, flags=None, mode=None) -> Object:
-        if self.names or flags is not None:
-            raise BadInput("expected a process that opens, such as a.open(...); the machine opens "
-                           "files before the first process")
-        return self.add_file(target, {"path": path, "pages": 0})
-
-    def add_file(self, name, described: dict) -> Object:
-        self.cast.add_file({"id": name} | described)
-        self.files[name] = {"id": name} | described
-        self.setup[f"file {name}"] = self.line
-        return Object("file", name)
-
     def spawn(self, target, name=None) -> Object:
+        """The first process is there before the first op."""
         if self.names:
             return self.add(None, "spawn", {"name": name}, target)
         return self.process(name, target)
 
-    def process(self, name, target) -> Object:
-        name = target if name is None else name
-        with at("name"):
-            if not ID.fits(name):
-                raise BadInput(f"expected {ID.words}, not {shown(name)}")
-            if name in self.names:
-                raise BadInput(f"expected a new name, not {shown(name)} again")
-        self.names.append(name)
-        return Object("task", len(self.names) - 1)
-
-    # a call ----------------------------------------------------------------------------------
     def add(self, owner: Object | None, name: str, given: dict, target: str | None):
         """One more op, checked; what it makes."""
         if owner and owner.kind == "file" and not self.names:
@@ -250,20 +199,6 @@ class Reader:
             field = FIELDS.get(argument, argument)
             out |= literals.field(name, field, value)
         return out
-
-    def prepare(self, owner: Object, name: str, given: dict) -> None:
-        """What is done to a file before there is a process: it gets a size, and bytes."""
-        file = self.files[owner.which]
-        size, data = given.get("length"), given.get("data")
-        if name == "ftruncate" and type(size) is int and size % 4096 == 0:
-            file["pages"] = size >> 12
-        elif name == "pwrite" and isinstance(data, bytes) and len(data) == 1 and \
-                type(given["offset"]) is int and given["offset"] % 4096 == 0:
-            file.setdefault("content", []).append([given["offset"] >> 12, data[0]])
-        else:
-            raise BadInput("expected a process first; before there is one, a file is truncated to "
-                           "whole pages, or the first byte of a page is written")
-        check_sequence({"files": [file], "ops": []})
 
 
 def bound(method, args: list, kwargs: dict) -> dict:
