@@ -17,8 +17,8 @@ docs/formats.md.  What such a file cannot hold is refused, with the line.
 
 import ast
 import inspect
-import re
 import warnings
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from . import literals
@@ -148,8 +148,9 @@ class Reader(Setting):
         calls = {"task": TASK_CALLS, "file": FILE_CALLS,
                  "machine": {"shrink": "shrink", "unlink": "unlink"}}[owner.kind]
         if name not in calls:
-            raise BadInput(f"expected a call that a scenario file can hold, here one of "
-                           f"{', '.join(sorted(calls))}, not {shown(name)}")
+            near = get_close_matches(name, calls, 3) or sorted(calls)
+            raise BadInput(f"expected a call that a scenario file can hold, such as "
+                           f"{', '.join(near)}, not {shown(name)}")
         kind = {"task": Task, "file": File, "machine": Machine}[owner.kind]
         given = bound(getattr(kind, name), args, kwargs)
         return self.add(owner, calls[name], given, target)
@@ -207,7 +208,7 @@ def bound(method, args: list, kwargs: dict) -> dict:
     try:
         arguments = signature.bind(None, *args, **kwargs).arguments
     except TypeError as why:
-        names = [str(p) for p in signature.parameters.values()][1:]
-        told = ", ".join(re.sub(r": [^=]+", "", name).replace(" ", "") for name in names)
+        told = ", ".join(p.name if p.default is p.empty else f"{p.name}={p.default!r}"
+                         for p in list(signature.parameters.values())[1:])
         raise BadInput(f"{why}; expected {method.__name__}({told})") from None
     return {name: value for name, value in arguments.items() if name != "self"}

@@ -9,10 +9,12 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+DEFAULT = re.compile(r"^export default .*\n", re.MULTILINE)
 
 
 def assemble(name: str = "stepper") -> str:
-    """The source of *name*.js, everything that it imports before it.
+    """The source of *name*.js, everything that it imports before it; the default export is its
+    own.
 
     >>> source = assemble()
     >>> "export function mount(" in source, '\\nimport ' in source
@@ -30,9 +32,10 @@ def assemble(name: str = "stepper") -> str:
         done[name] = done.pop(name) or IMPORT.sub("", source)
 
     add(name)
-    return "\n".join(done.values())
+    *others, own = done.values()
+    return "\n".join([*(DEFAULT.sub("", other) for other in others), own])
 
 
-def style() -> str:
+def style(name: str = "stepper") -> str:
     """The style sheet that goes with it."""
-    return (HERE / "stepper.css").read_text(encoding="utf-8")
+    return (HERE / f"{name}.css").read_text(encoding="utf-8")
