@@ -72,7 +72,7 @@ def hugetlb(script: Script, sequence: dict) -> Script:
         path = file.get("path", f"/huge/{file['id']}")
         files.append({"id": file["id"], "path": path, "pages": -(-file["pages"] // span) * span})
     pool = sequence.get("huge_pages", 0) + sum(file["pages"] // span for file in files)
-    mounts = [*sequence.get("mounts", ()), {"fstype": "hugetlbfs", "path": "/huge"}]
+    mounts = mounted(sequence, fstype="hugetlbfs", path="/huge")
     return script._replace(sequence=head(sequence, zip(sequence["ops"], script.lines),
                                          huge_pages=pool, files=files, mounts=mounts))
 
@@ -82,7 +82,7 @@ def mshare(script: Script, sequence: dict) -> Script:
     first = [({"op": "open", "proc": 0, "file": file["id"], "path": f"{PLACE}/{file['id']}"},
               script.setup[f"file {file['id']}"]) for file in sequence.get("files", ())]
     ops = [*first, *zip(sequence["ops"], script.lines)]
-    mounts = [*sequence.get("mounts", ()), {"fstype": "msharefs", "path": PLACE}]
+    mounts = mounted(sequence, fstype="msharefs", path=PLACE)
     return Script(head(sequence, ops, files=[], mounts=mounts), [line for _, line in ops],
                   script.setup)
 
@@ -103,10 +103,15 @@ def mshare_2025(script: Script, sequence: dict) -> Script:
              "len": max(1, -(-(file["pages"] << 12) // slot)) * slot},
             {"op": "ioctl", "proc": 0, "file": region, "request": "create_mapping", "arg": arg})]
     ops = [*first, *zip(sequence["ops"], script.lines)]
-    mounts = [*sequence.get("mounts", ()), {"fstype": "msharefs", "path": PLACE, "version": 2025}]
+    mounts = mounted(sequence, fstype="msharefs", path=PLACE, version=2025)
     return Script(head(sequence, ops, files=files, mounts=mounts), [line for _, line in ops],
                   script.setup | {f"file {file['id']}": script.setup[f"file {was['id']}"]
                                   for file, was in zip(files, sequence.get("files", ()))})
+
+
+def mounted(sequence: dict, **mount) -> list[dict]:
+    """The mounts of *sequence*, and one more, in the place of what is mounted there."""
+    return [*(one for one in sequence.get("mounts", ()) if one["path"] != mount["path"]), mount]
 
 
 def head(sequence: dict, ops, **changed) -> dict:

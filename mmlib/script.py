@@ -197,6 +197,8 @@ class Reader(Setting):
         for argument, value in given.items():
             if value is None and (name, argument) != ("mmap", "addr"):
                 continue
+            if (name, argument, value) == ("pread", "n", 1):
+                continue                # a file tells one byte as a number
             field = FIELDS.get(argument, argument)
             out |= literals.field(name, field, value)
         return out

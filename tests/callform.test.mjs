@@ -37,5 +37,7 @@ test("after an argument that is left out, arguments are named", () => {
 test("a line is put after the one with the caret, or at the end", () => {
   assert.deepEqual(inserted("a\nb", 0, "new"), { text: "a\nnew\nb", at: 5 });
   assert.deepEqual(inserted("a\nb\n", null, "new"), { text: "a\nb\nnew", at: 7 });
+  assert.deepEqual(inserted("a\n\nb", 2, "new"), { text: "a\nnew\nb", at: 5 });
+  assert.deepEqual(inserted("", null, "new"), { text: "new", at: 3 });
   assert.deepEqual(inserted("a\nb", 3, "new"), { text: "a\nb\nnew", at: 7 });
 });

@@ -48,12 +48,12 @@ export function callLine(who, call, args, values, result) {
   return `${result ? `${result} = ` : ""}${who}.${call}(${parts.join(", ")})`;
 }
 
-// A text with a line more: after the line in which *at* is, or at its end.
+// A text with a line more: after the line in which *at* is, or at its end; an empty line is filled.
 export function inserted(text, at, line) {
   const lines = text.split("\n");
-  const after = at === null ? lines.length : text.slice(0, at).split("\n").length;
-  if (at === null && lines.at(-1) === "") lines.pop();
-  const place = Math.min(after, lines.length);
-  lines.splice(place, 0, line);
+  let place = at === null ? lines.length : text.slice(0, at).split("\n").length;
+  const empty = lines[place - 1].trim() === "";
+  if (empty) place -= 1;
+  lines.splice(place, empty ? 1 : 0, line);
   return { text: lines.join("\n"), at: lines.slice(0, place + 1).join("\n").length };
 }

@@ -1,20 +1,22 @@
 // The playground: a scenario as text or by controls, run by Python, told line by line, and stepped
 // through. Python reads and runs; here is only what is typed and shown.
 
-import { builder, choice, OURS, part, press } from "./builder.js";
+import { builder, choice } from "./builder.js";
+import { button, make, QUIET } from "./dom.js";
+import { download } from "./save.js";
 import { mount } from "./stepper.js";
 
 const BIG = 8 << 20;                                  // of a file that is loaded
 
 // The text, with numbers beside it and a mark at each line that failed.
 function editing(name) {
-  const area = part("textarea", { "aria-label": `${name}, the scenario as text`, wrap: "off",
-    spellcheck: "false", autocomplete: "off", autocapitalize: "off", rows: "16", ...OURS });
-  const gutter = part("div", { class: "mm-gutter", "aria-hidden": "true" });
+  const area = make("textarea", { "aria-label": `${name}, the scenario as text`, wrap: "off",
+    spellcheck: "false", autocomplete: "off", autocapitalize: "off", rows: "16", ...QUIET });
+  const gutter = make("div", { class: "mm-gutter", "aria-hidden": "true" });
   let failed = new Set();
   function number() {
     gutter.replaceChildren(...area.value.split("\n").map((_, i) => failed.has(i + 1)
-      ? part("div", { class: "bad" }, `> ${i + 1}`) : part("div", {}, String(i + 1))));
+      ? make("div", { class: "bad" }, `> ${i + 1}`) : make("div", {}, String(i + 1))));
     gutter.scrollTop = area.scrollTop;
   }
   function select(line) {
@@ -27,27 +29,22 @@ function editing(name) {
   for (const event of ["keyup", "click", "select", "input"]) {
     area.addEventListener(event, () => { area.dataset.caret = area.selectionEnd; });
   }
-  return { area, box: part("div", { class: "mm-edit" }, gutter, area), number, select,
+  return { area, box: make("div", { class: "mm-edit" }, gutter, area), number, select,
     mark: (lines) => { failed = new Set(lines); number(); } };
-}
-
-function download(name, text) {
-  const link = part("a", { href: URL.createObjectURL(new Blob([text])), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
 }
 
 // Put a playground into *element*. *host* has what is shown, `state()`, and gets what is asked for,
 // `send(message)`, which is false if nobody is there to answer; `refresh` shows a new state.
 export function mountPlayground(element, host) {
   const { options, name } = host.state(), { area, ...editor } = editing(name);
-  const story = choice("Story", [["", "choose one"], ...Object.keys(options.stories).map((s) => [s, s])]);
+  const story = choice("Story", [["", "choose one"], ...options.stories.map((s) => [s, s])]);
   const regime = choice("Regime", [["", "as the text says"], ...options.regimes.map((r) => [r, r])]);
-  const status = part("p", { class: "mm-status", role: "status", "aria-live": "polite" });
-  const told = part("ol", { class: "mm-told", "aria-label": "What the kernel answers, by line", tabindex: "0", ...OURS });
-  const stage = part("div", { class: "mm-stage" });
-  const string = part("input", { type: "text", "aria-label": "The scenario as a short string", size: "40", spellcheck: "false", ...OURS });
-  const file = part("input", { type: "file", accept: ".json,application/json", "aria-label": "Load a scenario file", ...OURS });
+  const status = make("p", { class: "mm-status", role: "status", "aria-live": "polite" });
+  const told = make("ol", { class: "mm-told", "aria-label": "What the kernel answers, by line", tabindex: "0", ...QUIET });
+  const stage = make("div", { class: "mm-stage" });
+  const string = make("input", { type: "text", "aria-label": "The scenario as a short string",
+    size: "40", spellcheck: "false", ...QUIET });
+  const file = make("input", { type: "file", accept: ".json,application/json", "aria-label": "Load a scenario file", ...QUIET });
   let shown = null, stepper = null;
 
   function ask(message) {
@@ -65,23 +62,23 @@ export function mountPlayground(element, host) {
     file.value = "";
   });
   area.addEventListener("input", () => { editor.mark([]); call.cast(); });
-  const save = (kind, as) => press(`Save as ${as}`, () => {
+  const save = (kind, as) => button(`Save as ${as}`, `Save as ${as}`, () => {
     const { result } = host.state();
     if (result.text !== area.value) status.textContent = "Run it first: the text has changed since.";
-    else if (result[kind]) download(`scenario.${kind === "json" ? "json" : "py"}`, result[kind]);
+    else if (result[kind]) download(`scenario.${kind === "json" ? "json" : "py"}`, new Blob([result[kind]]));
     else status.textContent = "A text that cannot be read cannot be saved as a scenario.";
   });
 
-  const root = part("div", { class: "mm-play", role: "group", "aria-label": `${name}, playground` },
-    part("div", { class: "mm-row" }, story.field, regime.field,
-      press("Run", run, { class: "mm-run", title: "Ctrl and Enter in the text" })),
-    part("div", { class: "mm-two" }, editor.box, told), status, call.box,
-    part("fieldset", { class: "mm-take" }, part("legend", {}, "Take it along"),
-      part("div", { class: "mm-row" }, save("json", "file for replay"), save("program", "Python"),
-        part("label", {}, "Load ", file)),
-      part("div", { class: "mm-row" }, part("label", {}, "Short string ", string),
-        press("Copy", () => { string.select(); navigator.clipboard?.writeText(string.value); }),
-        press("Restore", () => ask({ restore: string.value })))),
+  const root = make("div", { class: "mm-play", role: "group", "aria-label": `${name}, playground` },
+    make("div", { class: "mm-row" }, story.field, regime.field,
+      button("Run", "Run", run, { class: "mm-run", title: "Ctrl and Enter in the text" })),
+    make("div", { class: "mm-two" }, editor.box, told), status, call.box,
+    make("fieldset", { class: "mm-take" }, make("legend", {}, "Take it along"),
+      make("div", { class: "mm-row" }, save("json", "file for replay"), save("program", "Python"),
+        make("label", {}, "Load ", file)),
+      make("div", { class: "mm-row" }, make("label", {}, "Short string ", string),
+        button("Copy", "Copy the short string", () => { string.select(); navigator.clipboard?.writeText(string.value); }),
+        button("Restore", "Restore from the short string", () => ask({ restore: string.value })))),
     stage);
   root.addEventListener("keydown", (e) => {
     if (e.key === "Enter" && (e.ctrlKey || e.metaKey)) { e.preventDefault(); e.stopPropagation(); run(); return; }
@@ -100,15 +97,15 @@ export function mountPlayground(element, host) {
     if (result === shown) return;
     const first = shown === null;
     shown = result;
-    if (area.value !== text) { area.value = text; delete area.dataset.caret; }
+    if (result.loaded && area.value !== text) { area.value = text; delete area.dataset.caret; }
     regime.element.value = chosen;
     status.textContent = result.say;
     string.value = result.string;
-    editor.mark(result.told.filter(([, outcome]) => outcome !== "ok").map(([line]) => line));
-    told.replaceChildren(...result.told.map(([line, outcome, what, step]) => part("li",
-      { class: outcome === "ok" ? "" : "bad" }, press(`line ${line}`, () => lead(line, step)), ` ${what}`)));
+    editor.mark(area.value !== text ? [] : result.told.filter(([, outcome]) => outcome !== "ok").map(([line]) => line));
+    told.replaceChildren(...result.told.map(([line, outcome, what, step]) => make("li",
+      { class: outcome === "ok" ? "" : "bad" }, button(`line ${line}`, `line ${line}`, () => lead(line, step)), ` ${what}`)));
     stage.replaceChildren();
-    stepper = result.stepper && mount(stage, result.stepper, { index: first ? 0 : result.stepper.steps.length - 1 });
+    stepper = result.stepper && mount(stage, result.stepper, { index: first ? 0 : result.last });
     call.cast();
   }
   element.append(root);

@@ -21,8 +21,9 @@ from ..task import Task
 from .esm import assemble, style
 from .outline import describe
 from .state import state
-from .stepper import Stepper
+from .stepper import states
 from .still import figure
+from .told import Pool, data, track
 from .union import union
 
 PICTURED = 300_000                      # frames of all steps: what is more takes long to draw
@@ -65,13 +66,16 @@ class Playground(anywidget.AnyWidget):
                  name: str = "Playground"):
         super().__init__(name=name, options={
             "stories": list(STORIES), "regimes": list(REGIMES), "calls": offered()})
+        self.runs = 0
         self.run(STORIES.get(text, text), regime)
         self.on_msg(lambda _, message, buffers: self.asked(message))
 
-    def run(self, text: str, regime: str | None = None) -> Play:
-        """Run a text and show what came of it."""
+    def run(self, text: str, regime: str | None = None, loaded: bool = True) -> Play:
+        """Run a text and show what came of it.  Not *loaded* is a text that the page has already:
+        it is not written there again, since its reader may be typing on."""
         self.play = play(text, regime or None)
-        result = shown(self.play, self.name)
+        self.runs += 1                  # so that each is news to the page
+        result = shown(self.play, self.name) | {"loaded": loaded, "run": self.runs}
         with self.hold_sync():
             self.text, self.regime, self.result = text, regime or "", result
         return self.play
@@ -85,7 +89,7 @@ class Playground(anywidget.AnyWidget):
                 raise BadInput("expected a text")
             if kind == "run":
                 regime = message.get("regime")
-                self.run(what, regime if regime in REGIMES else None)
+                self.run(what, regime if regime in REGIMES else None, False)
             elif kind == "story" and what in STORIES:
                 self.run(STORIES[what], self.regime)
             elif kind == "load":
@@ -93,7 +97,8 @@ class Playground(anywidget.AnyWidget):
             elif kind == "restore":
                 self.run(unpack(what), None)
         except BadInput as why:
-            self.result = self.result | {"say": f"Nothing is changed: {why}"}
+            self.runs += 1
+            self.result = self.result | {"say": f"Nothing is changed: {why}", "run": self.runs}
 
     def __repr__(self) -> str:
         return "\n".join([self.name + ": " + self.result["say"], str(self.play)]
@@ -101,8 +106,8 @@ class Playground(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs):
         """The live widget; the text and a picture of its end for where it cannot live."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
-        return {**data, "text/plain": repr(self), "text/html": still(self.play, self.result["say"])
+        bundle, metadata = super()._repr_mimebundle_(**kwargs)
+        return {**bundle, "text/plain": repr(self), "text/html": still(self.play, self.result["say"])
                 }, metadata
 
 
@@ -123,7 +128,7 @@ def shown(played: Play, name: str) -> dict:
     told = [[one.line, one.result, one.text or "ok",
              None if one.step is None else one.step - played.first] for one in played.told]
     result = {"text": played.text, "told": told, "say": "", "json": "", "program": "",
-              "string": "", "stepper": None}
+              "string": "", "stepper": None, "last": 0}
     if played.machine is None:
         one = played.told[0]
         return result | {"say": f"Line {one.line} cannot be read, so nothing was run: {one.text}."}
@@ -132,9 +137,15 @@ def shown(played: Play, name: str) -> dict:
     if sum(len(step.after.frames) for step in trace) > PICTURED:
         say += " There are too many pages to draw them all, so there is no picture."
     else:
-        result["stepper"] = Stepper(trace, name=name).data
+        result |= {"stepper": steps(trace, name), "last": len(trace) - 1}
     return result | {"say": say, "json": played.json(), "program": played.program(),
                      "string": pack(played.text)}
+
+
+def steps(trace, name: str) -> dict:
+    """What a stepper shows of a trace; no widget of its own is made for it."""
+    graph, pool = union([step.after for step in trace]), Pool()
+    return data(name, [track(name, trace, graph, states(graph, trace), {}, pool)], pool)
 
 
 def summed_up(played: Play) -> str:
@@ -169,7 +180,8 @@ def arguments(method) -> list[dict]:
             continue
         optional = parameter.default is not parameter.empty
         one = {"name": name, "kind": KINDS.get(name, "number"), "optional": optional,
-               "value": "" if optional else VALUES.get(name, ""), "choices": None}
+               "value": VALUES.get(name, "") if name == "size" or not optional else "",
+               "choices": None}
         if name == "path":
             one["value"] = "/dev/shm/f" if call != "mount" else "/disk"
         if name == "flags":
