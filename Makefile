@@ -9,7 +9,7 @@ PACKAGE := .[lab,test]
 # JupyterLab refuses to run as root, the usual user of a container, unless told otherwise.
 LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-all test-lowest fuzz refresh lock clean
+.PHONY: help setup lab test test-all test-lowest fuzz refresh book lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 13
@@ -55,6 +55,9 @@ fuzz: setup  ## random calls, answered by the simulator and by this kernel (MINU
 
 refresh: setup  ## run the notebooks anew and store their outputs and minutes
 	$(PYTHON) tests/refresh_notebooks.py
+
+book: setup  ## run copies of the notebooks, and write the course as a static site: build/book
+	$(PYTHON) tests/build_book.py
 
 lock: setup  ## write requirements.lock from pyproject.toml
 	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --extra lab --extra test \
