@@ -25,7 +25,7 @@ export function linked(text, mm, top) {
     : part);
 }
 
-export function table(heads, rows) {
+export function tableOf(heads, rows) {
   const head = make("thead", {}, make("tr", {}, ...heads.map((text) => make("th", { scope: "col" }, text))));
   return make("table", {}, ...heads.length ? [head] : [], make("tbody", {}, ...rows));
 }

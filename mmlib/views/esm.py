@@ -1,7 +1,7 @@
 """The stepper's JavaScript as one module: anywidget loads one, and a page may hold one inline.
 
-The files stay apart for those who read them.  An import of theirs is one line, and names what the
-other file exports; no two files of ours define the same name.
+The files stay apart for those who read them.  An import of theirs is one line, and keeps the names
+that the other file exports; no two files of ours define the same name.
 """
 
 import re

@@ -1,5 +1,5 @@
 // One table, entry by entry: 4 or 512 of them, each with its meaning.
-import { linked, make, QUIET, row, table as rows } from "./dom.js";
+import { linked, make, QUIET, row, tableOf } from "./dom.js";
 import { hex } from "./pure.js";
 import { entry, isLink, letters, meaning, span, ways } from "./tables.js";
 import { bits } from "./panels.js";
@@ -39,7 +39,7 @@ export function grid() {
   // Few entries: all of them in words.
   function small(many) {
     const way = ways(now, table.id)[0], size = span(now.track, table.level);
-    return rows(["entry", way ? `address in ${way.mm.who}` : "", "bits", "meaning"], Array.from({ length: many }, (_, i) => {
+    return tableOf(["entry", way ? `address in ${way.mm.who}` : "", "bits", "meaning"], Array.from({ length: many }, (_, i) => {
       const found = entry(table, i);
       return row([make("b", {}, String(i)), way ? linked(hex(way.base + i * size), way.mm.name, now.track.top) : "",
         make("code", { class: "bits" }, bits(found)), meaning(now, table.level, found)]);

@@ -1,5 +1,5 @@
 // The panels: what happened, mappings, walk, memory, counters. Each can be closed.
-import { button, linked, make, QUIET, row, table } from "./dom.js";
+import { button, linked, make, QUIET, row, tableOf } from "./dom.js";
 import { axis, hex } from "./pure.js";
 import { BITS, frames, indexOf, meaning, pageAt, walk } from "./tables.js";
 
@@ -30,7 +30,7 @@ export function narrated(step, lines, done, top) {
 }
 
 export function counted(names, now, before) {
-  return table([], now.map((value, i) => {
+  return tableOf([], now.map((value, i) => {
     const change = before ? value - before[i] : 0;
     return row([names[i], String(value), change ? (change > 0 ? `+${change}` : `\u2212${-change}`) : ""],
       change ? { class: "hot" } : {});
@@ -42,7 +42,7 @@ export function mappings(track, pool) {
   const all = new Set(track.steps.flatMap((step) => pool[step.mms]));
   const line = axis([...all].flatMap((number) => pool[number][4].map(([start, end]) => [start, end])), track.top);
   return (now, before) => now.mms.map((mm) => {
-    const old = new Set(before?.mms.find((one) => one.root === mm.root)?.vmas.map(String));
+    const old = before?.mms.find((one) => one.root === mm.root)?.vmas ?? [];
     const c = colour(track, mm.name);
     const bars = mm.vmas.map(([start, end, perms, backing]) => {
       const bar = button(perms, `Walk ${hex(start)} of ${mm.who}: ${perms} ${backing}`, () => {},
@@ -58,14 +58,19 @@ export function mappings(track, pool) {
       return gap;
     });
     const told = mm.vmas.map((vma) => {
-      const [start, end, perms, backing, offset, flags] = vma, news = before && !old.has(String(vma));
+      const [start, end, perms, backing, offset, flags] = vma, news = before ? novelty(old, vma) : "";
       return make("li", news ? { class: "hot" } : {}, ...linked(hex(start), mm.name, track.top), `-${hex(end)} `,
-        perms, ` ${backing}`, offset ? ` from ${hex(offset)}` : "", flags ? ` ${flags}` : "", news ? " (new)" : "");
+        perms, ` ${backing}`, offset ? ` from ${hex(offset)}` : "", flags ? ` ${flags}` : "", news);
     });
     return make("div", { class: "mm" }, make("h5", {}, make("b", {}, mm.who), ` VmPTE ${mm.kb} kB`),
       make("div", { class: "axis" }, ...gaps, ...bars),
       make("ul", {}, ...told.length ? told : [make("li", {}, "nothing is mapped")]));
   });
+}
+
+function novelty(old, vma) {
+  if (old.some((one) => String(one) === String(vma))) return "";
+  return old.some(([start, end]) => start === vma[0] && end === vma[1]) ? " (changed)" : " (new)";
 }
 
 export function colour(track, name) {
@@ -114,7 +119,7 @@ export function walked(now, name, addr) {
       `${level} ${indexOf(now.track, addr, i + 1)}`).reverse().join(", "), `, byte ${addr - page}`),
     make("p", {}, "VMA: ", vma ? `${hex(vma[0])}-${hex(vma[1])} ${vma[2]} ${vma[3]}` : "there is none",
       cpu === undefined ? "" : `. TLB of CPU ${cpu}: ${hit ? `frame ${hit[2]}, ${hit[3] ? "rw" : "r-"}` : "no entry"}.`),
-    table(["table", "entry", "bits", "meaning"], rows),
+    tableOf(["table", "entry", "bits", "meaning"], rows),
     make("p", {}, leaf ? `It holds ${leaf.text === "0" ? "zeros" : `"${leaf.text}"`}.` : end ? `The walk ends in ${end.table.name}: there is no page yet.` : "")];
 }
 

@@ -1,5 +1,5 @@
 // Which panels a stepper has: of one trace all of them, of two what can be compared.
-import { button, make, QUIET, row, table } from "./dom.js";
+import { button, make, QUIET, row, tableOf } from "./dom.js";
 import { grid } from "./grid.js";
 import { hex } from "./pure.js";
 import { counted, mappings, memory, narrated, panel, walked } from "./panels.js";
@@ -55,9 +55,9 @@ export function twoPanes(views, pool, differences) {
   const events = views.map((view, i) => panel(`events${i}`, `What happened: ${view.track.title}`));
   const counters = panel("counters", "Counters"), differs = panel("differs", "Differences");
   function fill() {
-    views.forEach((view, i) => { events[i].fill(narrated(view.step, pool, view.at[1], 0)); follow(events[i].box); });
+    views.forEach((view, i) => { events[i].fill(narrated(view.step, pool, view.at[1], view.track.top)); follow(events[i].box); });
     const [one, other] = views.map((view) => view.steps[view.at[1] ? view.at[0] - 1 : view.at[0]].counters);
-    counters.fill(table(["", ...views.map((view) => view.track.title), ""], views[0].track.counted.map((name, i) =>
+    counters.fill(tableOf(["", ...views.map((view) => view.track.title), ""], views[0].track.counted.map((name, i) =>
       row([name, String(one[i]), String(other[i]), one[i] === other[i] ? "" : "\u2260"], one[i] === other[i] ? {} : { class: "diff" }))));
     const k = Math.min(Math.max(...views.map((view) => view.at[0])), differences.length - 1);
     const found = differences[views[0].at[1] ? Math.max(k - 1, 0) : k].map((number) => pool[number]);

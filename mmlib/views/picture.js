@@ -2,15 +2,18 @@
 import { make, QUIET } from "./dom.js";
 import { split } from "./pure.js";
 
+const LEAST = 0.75;                     // of its size: smaller text cannot be read, so it scrolls then
 const KINDS = { table: "", frame: "page ", task: "process ", file: "file " };
 
 export function picture(svg, pick) {
   const box = make("div", { class: "mm-pic", tabindex: "0", role: "group", ...QUIET });
   box.innerHTML = svg;
-  box.firstElementChild.setAttribute("role", "presentation");
+  const drawing = box.firstElementChild;
+  drawing.setAttribute("role", "presentation");
+  drawing.style.minWidth = `${drawing.viewBox.baseVal.width * LEAST}px`;
   const parts = new Map(), nodes = [];
   for (const element of box.querySelectorAll("[data-id]")) {
-    const nested = element.querySelector(":scope > .many, :scope > text:not(.head):not(.name)");
+    const nested = element.querySelector(":scope > .many, :scope > text:not(.head):not(.name):not(.differs)");
     const part = { id: element.dataset.id, element, base: element.getAttribute("class"), text: nested,
       classes: null, words: null, label: null };
     parts.set(part.id, part);
@@ -42,7 +45,7 @@ export function picture(svg, pick) {
       const whole = classes ? `${part.base} ${classes}` : part.base;
       if (whole !== part.classes) part.element.setAttribute("class", part.classes = whole);
       if (part.text && words !== part.words) part.text.textContent = part.words = words;
-      if (part.name) label(part, classes ? named(part, words, state) : null);
+      if (part.name) label(part, classes ? named(part, classes, words, state) : null);
     }
   }
 
@@ -54,10 +57,10 @@ export function picture(svg, pick) {
     else part.element.setAttribute("aria-label", text);
   }
 
-  function named(part, words, state) {
+  function named(part, classes, words, state) {
     const shared = words.startsWith("x") ? `, ${part.kind === "frame" ? "mapped" : "shared"} ${words}` : "";
     const held = part.kind === "frame" ? `: ${split(state[`${part.id}.0`])[1]}` : "";
-    return part.name + shared + held;
+    return part.name + shared + held + (/\bdiff\b/.test(classes) ? ", differs" : "");
   }
 
   // A wide picture scrolls sideways; what is new should be in sight. One that fits never moves.
@@ -86,7 +89,7 @@ export function picture(svg, pick) {
     else return false;
     return true;
   }
-  return { box, show, reveal, key, has: (id) => parts.has(id), svg: box.firstElementChild,
+  return { box, show, reveal, key, has: (id) => parts.has(id), svg: drawing,
     name: (id) => parts.get(id)?.name };
 }
 

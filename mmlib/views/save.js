@@ -3,7 +3,7 @@
 // What is there, by itself, in the light colours of *style*, on white.
 export function stillSvg(svg, style) {
   const copy = svg.cloneNode(true);
-  for (const one of copy.querySelectorAll(".n:not(.on), .e:not(.on), .n:not(.shared) > .again")) one.remove();
+  for (const one of copy.querySelectorAll(".n:not(.on), .e:not(.on), .n:not(.shared) > .again, .n:not(.diff) > .differs")) one.remove();
   for (const one of copy.querySelectorAll("[tabindex], [data-lm-suppress-shortcuts], [aria-hidden]")) {
     for (const name of ["tabindex", "data-lm-suppress-shortcuts", "aria-hidden"]) one.removeAttribute(name);
   }

@@ -58,6 +58,7 @@ export function mount(element, data, host = {}) {
     const [k, j] = to;
     if (k === at[0] + 1 && at[1] === 0 && quiz.stops(k)) return;
     if (k !== at[0] + 1) quiz.drop();
+    if (!alone) way = null;             // no panel there says whose walk it is
     show([k, j]);
   }
 
@@ -101,7 +102,7 @@ export function mount(element, data, host = {}) {
     const focused = root.contains(document.activeElement);
     at = to;
     const [k, j] = at;
-    for (const one of views) one.show(at, one === main ? way : null);
+    for (const one of views) one.show(at, way);
     say.replaceChildren(...views.flatMap((one) => told(one, verdict)));
     more.fill(way);
     table.fill();

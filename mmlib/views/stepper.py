@@ -21,7 +21,27 @@ from .told import Pool, data, track
 from .union import union
 
 
-class Stepper(anywidget.AnyWidget):
+class Live(anywidget.AnyWidget):
+    """What is shown by stepper.js: all of it is *data*, as JSON, and travels with the widget.
+
+    Its text is its `repr`, its picture the HTML of `figure()`, for where it cannot live.
+    """
+
+    _esm = assemble()
+    _css = style()
+    data = traitlets.Dict().tag(sync=True)
+    index = traitlets.Int(0).tag(sync=True)
+
+    def figure(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The live widget; a figure and a text for where it cannot live."""
+        live, metadata = super()._repr_mimebundle_(**kwargs)
+        return {**live, "text/plain": repr(self), "text/html": self.figure()}, metadata
+
+
+class Stepper(Live):
     """Step through a machine's trace, or through a part of it such as ``machine.trace[2:]``.
 
     *ask* asks before a step is shown: step number -> "tables", "pages", "faults", "reads",
@@ -42,16 +62,9 @@ class Stepper(anywidget.AnyWidget):
       PGD 3
     """
 
-    _esm = assemble()
-    _css = style()
-    data = traitlets.Dict().tag(sync=True)      # all that is shown, as JSON: what mount() takes
-    index = traitlets.Int(0).tag(sync=True)
-
     def __init__(self, trace, *, ask: Mapping[int, str | Question] = {}, name: str = "Stepper",
                  still: int | None = None):
-        trace = trace.trace if isinstance(trace, Machine) else trace
-        if not len(trace):
-            raise ValueError("there is no step to show: the trace is empty")
+        trace = steps_of(trace)
         numbers = [step.number for step in trace]
         wrong = [n for n in ask if n not in numbers[1:]]
         if wrong:
@@ -73,14 +86,19 @@ class Stepper(anywidget.AnyWidget):
         return (f"{self.data['name']}, step {self.still + 1} of {len(self.trace)}: {step.action}"
                 f"{step.outcome}\n{summary(step)}\n{describe(step.after)}")
 
-    def _repr_mimebundle_(self, **kwargs):
-        """The live widget; a figure and a text for where it cannot live."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+    def figure(self) -> str:
         step = self.trace[self.still]
         head = f"Step {self.still + 1} of {len(self.trace)}: {step.action}{step.outcome}"
-        return {**data, "text/plain": repr(self), "text/html": figure(
-            self.graph, self.states[self.still], describe(step.after), head,
-            summary(step) + " (Run the cell to step.)")}, metadata
+        return figure(self.graph, self.states[self.still], describe(step.after), head,
+                      summary(step) + " (Run the cell to step.)")
+
+
+def steps_of(trace: Machine | Sequence[Step]) -> Sequence[Step]:
+    """The steps of a machine or a trace; ValueError if there are none."""
+    trace = trace.trace if isinstance(trace, Machine) else trace
+    if not len(trace):
+        raise ValueError("there is no step to show: the trace is empty")
+    return trace
 
 
 def states(graph: Graph, trace: Sequence[Step]) -> list[State]:

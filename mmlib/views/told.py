@@ -64,8 +64,9 @@ def data(name: str, tracks: Iterable[dict], pool: Pool) -> dict[str, Any]:
 
 
 def track(title: str, trace: Sequence[Step], graph: Graph, states: Sequence[State],
-          asked: Mapping[int, Question], pool: Pool) -> dict[str, Any]:
-    """One trace and its picture; *asked* is step number -> question."""
+          asked: Mapping[int, Question], pool: Pool, differs: bool = False) -> dict[str, Any]:
+    """One trace and its picture; *asked* is step number -> question; with *differs* a box can be
+    marked as different from another picture's."""
     now = trace[0].after
     out: list[dict] = []
     before, shown, boxes = None, {}, {}
@@ -75,7 +76,7 @@ def track(title: str, trace: Sequence[Step], graph: Graph, states: Sequence[Stat
             "delta": delta(shown, encoded), "tables": delta(boxes, held),
             "micro": micro(graph, before, step) if before else []})
         before, shown, boxes = step.after, encoded, held
-    return {"title": plain(title), "svg": union_svg(graph), "steps": out,
+    return {"title": plain(title), "svg": union_svg(graph, differs), "steps": out,
             "counted": list(counters(now)), "colours": {
                 lane.name: lane.colour for lane in graph.lanes if lane.kind == "mm"},
             "bits": now.geometry.entries.bit_length() - 1, "size": now.geometry.page_size,
