@@ -100,6 +100,19 @@ def test_a_regime_changes_the_answers_and_not_the_text(play):
     assert play.marks() == []
 
 
+def test_two_regimes_step_together(play):
+    """Two pictures under one toolbar, and the figures of both in words."""
+    play.write(STORIES["One file in every regime"])
+    play.ask(lambda: play.root.get_by_label("Compare with").select_option("cache"))
+    assert "12 page tables" in play.status.inner_text()
+    assert "Under cache: 9 page tables" in play.status.inner_text()
+    assert play.root.locator(".mm-pic").count() == 2
+    play.button("line 9").click()
+    assert "b.touch(0x40000, 0x10000" in play.root.locator(".mm-say").inner_text()
+    play.ask(lambda: play.root.get_by_label("Compare with").select_option(""))
+    assert play.root.locator(".mm-pic").count() == 1
+
+
 def test_a_line_that_cannot_be_read_is_marked(play):
     """Nothing is run; the button leads to the line."""
     play.write("a = machine.spawn('a')\nb = a.frok('b')\na.exit()")

@@ -39,6 +39,7 @@ export function mountPlayground(element, host) {
   const { options, name } = host.state(), { area, ...editor } = editing(name);
   const story = choice("Story", [["", "choose one"], ...options.stories.map((s) => [s, s])]);
   const regime = choice("Regime", [["", "as the text says"], ...options.regimes.map((r) => [r, r])]);
+  const beside = choice("Compare with", [["", "nothing"], ...options.regimes.map((r) => [r, r])]);
   const status = make("p", { class: "mm-status", role: "status", "aria-live": "polite" });
   const told = make("ol", { class: "mm-told", "aria-label": "What the kernel answers, by line", tabindex: "0", ...QUIET });
   const stage = make("div", { class: "mm-stage" });
@@ -50,10 +51,11 @@ export function mountPlayground(element, host) {
   function ask(message) {
     if (!host.send(message)) status.textContent = "No Python is there to answer: run the notebook's cell (again).";
   }
-  const run = () => ask({ run: area.value, regime: regime.element.value });
+  const run = () => ask({ run: area.value, regime: regime.element.value, beside: beside.element.value });
   const call = builder(options, area, run);
   story.element.addEventListener("change", () => { if (story.element.value) ask({ story: story.element.value }); });
   regime.element.addEventListener("change", run);
+  beside.element.addEventListener("change", run);
   file.addEventListener("change", async () => {
     const [chosen] = file.files;
     if (!chosen) return;
@@ -70,7 +72,7 @@ export function mountPlayground(element, host) {
   });
 
   const root = make("div", { class: "mm-play", role: "group", "aria-label": `${name}, playground` },
-    make("div", { class: "mm-row" }, story.field, regime.field,
+    make("div", { class: "mm-row" }, story.field, regime.field, beside.field,
       button("Run", "Run", run, { class: "mm-run", title: "Ctrl and Enter in the text" })),
     make("div", { class: "mm-two" }, editor.box, told), status, call.box,
     make("fieldset", { class: "mm-take" }, make("legend", {}, "Take it along"),
@@ -93,12 +95,13 @@ export function mountPlayground(element, host) {
 
   // As it comes, the stepper is at its first step, as everywhere; after a run, at what came of it.
   function refresh() {
-    const { text, regime: chosen, result } = host.state();
+    const { text, regime: chosen, beside: other, result } = host.state();
     if (result === shown) return;
     const first = shown === null;
     shown = result;
     if (result.loaded && area.value !== text) { area.value = text; delete area.dataset.caret; }
     regime.element.value = chosen;
+    beside.element.value = other;
     status.textContent = result.say;
     string.value = result.string;
     editor.mark(area.value !== text ? [] : result.told.filter(([, outcome]) => outcome !== "ok").map(([line]) => line));
@@ -116,7 +119,7 @@ export function mountPlayground(element, host) {
 function live({ model, el }) {
   const playground = mountPlayground(el, {
     state: () => ({ name: model.get("name"), options: model.get("options"), text: model.get("text"),
-      regime: model.get("regime"), result: model.get("result") }),
+      regime: model.get("regime"), beside: model.get("beside"), result: model.get("result") }),
     send: (message) => {
       const kernel = model.widget_manager?.kernel;
       if (!kernel || kernel.isDisposed || kernel.status === "dead") return false;
