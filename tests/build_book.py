@@ -112,6 +112,8 @@ class Book:
         for heading in soup.select("h1, h2, h3, h4"):
             if heading.get("id"):
                 heading["id"] = slug(heading.get_text())
+        for mark in soup.select(".anchor-link"):
+            mark.decompose()
         for image in soup.select("img[src]:not([src^='data:'])"):
             target = (source.parent / image["src"]).resolve()
             (self.out / target.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)

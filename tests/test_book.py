@@ -155,6 +155,12 @@ def test_every_stepper_of_a_page_is_mounted(name, open_page):
     assert page.locator("text=Error displaying widget").count() == 0
 
 
+def test_a_picture_of_a_document_is_there(open_page):
+    """It was copied, and the page's own rules let it be shown."""
+    image = open_page("README.html").locator("main img")
+    assert image.evaluate("(image) => image.naturalWidth") > 0 and image.get_attribute("alt")
+
+
 def test_without_javascript_the_still_is_there(open_page):
     """With its alternative text."""
     page = open_page("notebooks/03_fork_and_copy_on_write.html", java_script_enabled=False)

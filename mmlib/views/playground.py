@@ -13,8 +13,10 @@ from ..kinds import BadInput
 from ..play import Play, load, play
 from ..regimes import REGIMES
 from ..stories import STORIES
-from .beside import SideBySide
+from .beside import marked
+from .beside import told as texts
 from .controls import offered
+from .differ import differences
 from .esm import assemble, style
 from .outline import describe
 from .state import state
@@ -163,11 +165,21 @@ def compared(one: Play, other: Play, names: tuple[str, str], result: dict, name:
     if names[0] == names[1] or sum(len(step.after.frames) for step in other.machine.trace) > PICTURED:
         return {"say": say}
     lines = sorted({told.line for told in (*one.told, *other.told)})
-    pair = SideBySide(aligned(one, lines), aligned(other, lines), names=names, name=name)
-    data = pair.data
-    pair.close()                        # its steps are shown by ours
     told = [[line, outcome, text, lines.index(line) + 1] for line, outcome, text, _ in result["told"]]
-    return {"say": say, "stepper": data, "last": len(lines), "told": told}
+    return {"say": say, "stepper": pair([aligned(one, lines), aligned(other, lines)], names, name),
+            "last": len(lines), "told": told}
+
+
+def pair(traces: list[list], names: tuple[str, str], name: str) -> dict:
+    """What a stepper shows of two traces of one length (beside.py), without a widget of its own."""
+    found = [differences(*(step.after for step in both), names) for both in zip(*traces)]
+    pool, tracks = Pool(), []
+    for side, trace in enumerate(traces):
+        graph = union([step.after for step in trace])
+        shown = [marked(one, found[k], side) for k, one in enumerate(states(graph, trace))]
+        tracks.append(track(names[side], trace, graph, shown, {}, pool, differs=True))
+    return data(name, tracks, pool) | {
+        "differences": [[pool(text) for text in texts(one)] for one in found]}
 
 
 def aligned(played: Play, lines: list[int]) -> list:
