@@ -233,6 +233,24 @@ def test_memory_is_told_by_owner(show):
     assert frames.count() == count and frames.nth(5).inner_text().split() == ["5"]
 
 
+def test_a_huge_page_is_as_many_frames_as_it_has(show):
+    """The first says what it is, the others how far they are from it."""
+    m = Machine(TINY, huge_pages=2)
+    m.mount("hugetlbfs", "/huge")
+    a = m.spawn("a")
+    file = a.open("/huge/db")
+    file.truncate(8 * PAGE)
+    a.mmap(0x40000, 8 * PAGE, "rw", MAP_SHARED, file)
+    a.store(0x44000, b"x")
+    page = show(Stepper(m))
+    press(page, "End")
+    told = region(page, "Memory").locator(".frame:not(.free)").all_inner_texts()
+    start = next(i for i, text in enumerate(told) if "huge" in text)
+    first = int(told[start].split()[0])
+    assert [text.split() for text in told[start:start + 4]] == [
+        [str(first), "huge", "db"], *([str(first + i), f"(+{i})", "db"] for i in (1, 2, 3))]
+
+
 # tables and addresses --------------------------------------------------------------------------
 def test_a_click_on_a_table_shows_its_entries(show):
     """Each with address, bits and meaning; stepping on fills the panel anew; × closes it."""
@@ -306,7 +324,7 @@ def test_a_click_on_an_address_lights_its_walk(show):
     assert "0x4000 of a" in region(page, "Walk").inner_text()
     page.get_by_label("Address to walk").fill("0x40000")
     page.keyboard.press("Enter")
-    assert len(page.evaluate(lit)) == 1 and "there is no page yet" in region(page, "Walk").inner_text()
+    assert len(page.evaluate(lit)) == 1 and "there is no page" in region(page, "Walk").inner_text()
     page.get_by_label("Address to walk").fill("nonsense")
     page.keyboard.press("Enter")
     assert page.get_by_label("Address to walk").get_attribute("aria-invalid") == "true"

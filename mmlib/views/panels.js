@@ -12,13 +12,18 @@ export function panel(key, title, open = true) {
   const box = make("section", { class: `mm-panel mm-${key}`, tabindex: "0", "aria-label": title, ...QUIET },
     make("div", { class: "top" }, heading, close), body);
   const toggle = button(title, `Panel ${title}`, () => set(box.hidden), { class: "toggle" });
+  let late = null;                      // what a closed panel would show
   function set(on) {
     box.hidden = !on;
     toggle.setAttribute("aria-pressed", String(on));
+    if (on && late) fill(late);
+  }
+  function fill(children) {
+    late = box.hidden ? children : null;
+    if (!late) body.replaceChildren(...[children()].flat());
   }
   set(open);
-  return { box, toggle, set, heading, get open() { return !box.hidden; },
-    fill: (...children) => { body.replaceChildren(...children); } };
+  return { box, toggle, set, heading, fill };
 }
 
 // Narration: a sentence an event, the kernel's function beside it. *done* of them have happened.
@@ -80,21 +85,29 @@ export function colour(track, name) {
 
 // Physical memory, frame by frame: each has its place for good. A large one is told in runs.
 export function memory(now, last) {
-  const rows = frames(now), sums = new Map();
+  const rows = frames(now), sums = new Map(), cells = [];
   for (const { owner, id, count } of rows) {
     const sum = sums.get(owner) ?? [0, 0];
     sum[id ? 0 : 1] += count;
     sums.set(owner, sum);
   }
-  const all = rows.map((one) => make("div", { class: `frame ${colour(now.track, one.mm)}${one.many > 1 ? " shared" : ""}` },
-    make("b", {}, one.count > 1 ? `${one.pfn}-${one.pfn + one.count - 1}` : String(one.pfn)),
-    ` ${one.what}${one.many > 1 ? ` x${one.many}` : ""}`, make("br"), short(one.owner)));
-  const at = new Map(rows.map((one, i) => [one.pfn, all[i]]));
-  const cells = last < MANY && rows.every((one) => one.count === 1)
-    ? Array.from({ length: last + 1 }, (_, pfn) => at.get(pfn) ?? make("div", { class: "frame free" }, make("b", {}, String(pfn)), make("br"), "\u00a0"))
-    : all.slice(0, MANY);
+  if (last >= MANY) cells.push(...rows.slice(0, MANY).map((one) => frameOf(now, one, one.pfn, one.count)));
+  else for (let pfn = 0; pfn <= last; pfn++) {
+    const one = rows.find((row) => row.pfn <= pfn && pfn < row.pfn + row.count * row.size);
+    cells.push(one ? frameOf(now, one, pfn, 1)
+      : make("div", { class: "frame free" }, make("b", {}, String(pfn)), make("br"), "\u00a0"));
+  }
   const told = [...sums].map(([owner, [t, p]]) => `${short(owner)} ${t} + ${p}`);
-  return [make("p", {}, "Frames of tables + pages: ", make("b", {}, told.join(", ") || "none")), make("div", { class: "frames" }, ...cells)];
+  return [make("p", {}, "Tables + pages: ", make("b", {}, told.join(", ") || "none")),
+    make("div", { class: "frames" }, ...cells)];
+}
+
+function frameOf(now, one, pfn, count) {
+  const more = one.size > 1 && (pfn - one.pfn) % one.size;
+  return make("div", { class: `frame ${colour(now.track, one.mm)}${one.many > 1 ? " shared" : ""}` },
+    make("b", {}, count > 1 ? `${pfn}-${pfn + count - 1}` : String(pfn)),
+    more ? ` (+${more})` : ` ${one.size > 1 ? "huge" : one.what}${one.many > 1 ? ` x${one.many}` : ""}`,
+    make("br"), short(one.owner));
 }
 
 function short(name) {
@@ -120,7 +133,7 @@ export function walked(now, name, addr) {
     make("p", {}, "VMA: ", vma ? `${hex(vma[0])}-${hex(vma[1])} ${vma[2]} ${vma[3]}` : "there is none",
       cpu === undefined ? "" : `. TLB of CPU ${cpu}: ${hit ? `frame ${hit[2]}, ${hit[3] ? "rw" : "r-"}` : "no entry"}.`),
     tableOf(["table", "entry", "bits", "meaning"], rows),
-    make("p", {}, leaf ? `It holds ${leaf.text === "0" ? "zeros" : `"${leaf.text}"`}.` : end ? `The walk ends in ${end.table.name}: there is no page yet.` : "")];
+    make("p", {}, leaf ? `It holds ${leaf.text === "0" ? "zeros" : `"${leaf.text}"`}.` : end ? `The walk ends in ${end.table.name}: there is no page.` : "")];
 }
 
 // Every bit at its place, a dot where it is off.

@@ -24,11 +24,11 @@ export function panes(view, pool, go) {
   function fill(way) {
     const { now, before, step, at: [, j], steps } = view, k = view.at[0];
     const { mm, addr } = way ?? step;
-    events.fill(narrated(step, pool, j, view.track.top));
-    maps.fill(...told(now, before));
-    frames.fill(...memory(now, view.last));
+    events.fill(() => narrated(step, pool, j, view.track.top));
+    maps.fill(() => told(now, before));
+    frames.fill(() => memory(now, view.last));
     const seen = j ? k - 1 : k;
-    counters.fill(counted(view.track.counted, steps[seen].counters, !j && k ? steps[k - 1].counters : null));
+    counters.fill(() => counted(view.track.counted, steps[seen].counters, !j && k ? steps[k - 1].counters : null));
     const names = now.mms.map((one) => one.name).join("\n");
     if (spaces.dataset.names !== names) {
       spaces.replaceChildren(...now.mms.map((one) => make("option", { value: one.name }, one.who)));
@@ -37,7 +37,7 @@ export function panes(view, pool, go) {
     if (now.mms.some((one) => one.name === mm)) spaces.value = mm;
     if (addr !== null && document.activeElement !== address) address.value = hex(addr);
     own.setAttribute("aria-disabled", String(!way));
-    walk.fill(...walked(now, addr === null ? null : mm, addr));
+    walk.fill(() => walked(now, addr === null ? null : mm, addr));
     follow(events.box);
   }
   return { all: [events, walk, counters, maps, frames], walk, fill };
@@ -55,13 +55,13 @@ export function twoPanes(views, pool, differences) {
   const events = views.map((view, i) => panel(`events${i}`, `What happened: ${view.track.title}`));
   const counters = panel("counters", "Counters"), differs = panel("differs", "Differences");
   function fill() {
-    views.forEach((view, i) => { events[i].fill(narrated(view.step, pool, view.at[1], view.track.top)); follow(events[i].box); });
+    views.forEach((view, i) => { events[i].fill(() => narrated(view.step, pool, view.at[1], view.track.top)); follow(events[i].box); });
     const [one, other] = views.map((view) => view.steps[view.at[1] ? view.at[0] - 1 : view.at[0]].counters);
-    counters.fill(tableOf(["", ...views.map((view) => view.track.title), ""], views[0].track.counted.map((name, i) =>
+    counters.fill(() => tableOf(["", ...views.map((view) => view.track.title), ""], views[0].track.counted.map((name, i) =>
       row([name, String(one[i]), String(other[i]), one[i] === other[i] ? "" : "\u2260"], one[i] === other[i] ? {} : { class: "diff" }))));
     const k = Math.min(Math.max(...views.map((view) => view.at[0])), differences.length - 1);
     const found = differences[views[0].at[1] ? Math.max(k - 1, 0) : k].map((number) => pool[number]);
-    differs.fill(found.length ? make("ul", {}, ...found.map((text) => make("li", {}, text)))
+    differs.fill(() => found.length ? make("ul", {}, ...found.map((text) => make("li", {}, text)))
       : make("p", {}, "The tables of both are alike."));
   }
   return { all: [...events, differs, counters], walk: null, fill };
@@ -71,7 +71,7 @@ export function twoPanes(views, pool, differences) {
 export function tablePane() {
   const box = panel("table", "Table", false), entries = grid();
   let shown = null;                     // [view, id]
-  const fill = () => { if (shown && box.open) box.fill(...entries.fill(shown[0].now, shown[1])); };
-  return { box, key: entries.key, fill, open: (view, id) => { shown = [view, id]; box.set(true); fill(); },
-    empty: () => box.fill(make("p", {}, "Click a table in the picture, or press Enter on the picture and go to one by arrow keys.")) };
+  const hint = "Click a table in the picture, or press Enter on the picture and go to one by arrow keys.";
+  const fill = () => box.fill(() => (shown ? entries.fill(shown[0].now, shown[1]) : make("p", {}, hint)));
+  return { box, key: entries.key, fill, open: (view, id) => { shown = [view, id]; box.set(true); fill(); } };
 }

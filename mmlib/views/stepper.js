@@ -13,7 +13,8 @@ const SPEEDS = [["3000", "slow"], ["1500", "normal"], ["600", "fast"], ["200", "
 
 // Put a stepper into *element*. *data* is `Stepper.data` of Python, or the same read from JSON; no
 // widget manager and no kernel is needed. *host*, if there is one, is told of each step. Returned
-// is what a host may do: `go(k)` to a step counted from 0, and `show(k)` without a question.
+// is what a host may do: `go(k)`, to a step counted from 0, and `show(k)`, which goes only if another
+// step is shown.
 export function mount(element, data, host = {}) {
   const { pool } = data, views = data.tracks.map((track) => view(track, pool, picked));
   const [main] = views, alone = views.length === 1;
@@ -23,10 +24,10 @@ export function mount(element, data, host = {}) {
   let at = [clamp(host.index ?? 0, n), 0], micro = false, way = null, timer = 0;
 
   const jump = make("input", { type: "number", min: "1", max: String(n), "aria-label": "Step", ...QUIET });
-  const first = button("|<", "First step", () => press([0, 0]));
+  const first = button("|<", "First step", () => leap([0, 0]));
   const back = button("<", "Back", () => press(backward(at, counts, micro)));
   const next = button(">", "Next", () => press(forward(at, counts, micro)));
-  const last = button(">|", "Last step", () => press([n - 1, 0]));
+  const last = button(">|", "Last step", () => leap([n - 1, 0]));
   const playing = button("Play", "Play", () => play(!timer), { class: "play" });
   const speed = make("select", { "aria-label": "Speed", ...QUIET }, ...SPEEDS.map(([ms, text]) => make("option", { value: ms }, text)));
   speed.value = "1500";
@@ -54,12 +55,17 @@ export function mount(element, data, host = {}) {
   }
 
   // A jump never asks, nor does a step back.
-  function go(to) {
-    const [k, j] = to;
-    if (k === at[0] + 1 && at[1] === 0 && quiz.stops(k)) return;
-    if (k !== at[0] + 1) quiz.drop();
+  function leap(to) {
+    play(false);
+    quiz.drop();
+    go(to, false);
+  }
+
+  function go(to, ask = to[0] === at[0] + 1 && at[1] === 0) {
+    if (ask && quiz.stops(to[0])) return;
+    if (!ask) quiz.drop();
     if (!alone) way = null;             // no panel there says whose walk it is
-    show([k, j]);
+    show(to);
   }
 
   function play(on) {
@@ -138,7 +144,7 @@ export function mount(element, data, host = {}) {
       })));
   }
 
-  jump.addEventListener("change", () => press([clamp(Number(jump.value) - 1, n), 0]));
+  jump.addEventListener("change", () => leap([clamp(Number(jump.value) - 1, n), 0]));
   root.addEventListener("click", (e) => {
     const link = e.target.closest?.(".mm-addr");
     if (link) light({ mm: link.dataset.mm, addr: Number(link.dataset.addr) });
@@ -152,12 +158,11 @@ export function mount(element, data, host = {}) {
     const to = scrolls ? null : target(e.key, at, counts, micro);
     if (to === null) return;
     e.preventDefault();
-    press(to);
+    (e.key === "Home" || e.key === "End" ? leap : press)(to);
   });
-  table.empty();
   element.append(root);
   show(at);
-  return { go: (k) => press([clamp(k, n), 0]), show: (k) => {
+  return { go: (k) => leap([clamp(k, n), 0]), show: (k) => {
     quiz.drop();
     if (k !== at[0]) show([clamp(k, n), 0]);
   } };

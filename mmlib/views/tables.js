@@ -116,7 +116,7 @@ export function ways(now, id) {
   return out;
 }
 
-// The frames that leaf entries of each mm map, as [mm name, first, how many].
+// The frames that leaf entries of each mm map, as [mm name, first, how many entries, is it huge?].
 export function mappedBy(now) {
   const out = [], seen = new Set();
   for (const mm of now.mms) {
@@ -128,22 +128,22 @@ export function mappedBy(now) {
       seen.add(table);
       for (const [, many, pfn, bits] of table.runs) {
         if (isLink(table.level, { pfn, bits })) for (let i = 0; i < many; i++) todo.push(now.tables.get(pfn + i));
-        else if (bits & (P | PROTNONE)) out.push([mm.name, pfn, many]);
+        else if (bits & (P | PROTNONE)) out.push([mm.name, pfn, many, (bits & PS) !== 0 && table.level > 1]);
       }
     }
   }
   return out;
 }
 
-// Everything in memory by frame: { pfn, count, what, owner, mm, many }; *mm* has its colour.
+// Everything in memory by frame. *size* is 1, or the frames of a huge page; *mm* has its colour.
 export function frames(now) {
   const mapped = mappedBy(now);
-  const rows = [...now.tables.values()].map((t) => ({ pfn: t.pfn, count: t.count, id: t.id,
+  const rows = [...now.tables.values()].map((t) => ({ pfn: t.pfn, count: t.count, size: 1, id: t.id,
     what: now.track.levels[t.level - 1], owner: t.owner, mm: t.published ? null : t.owner, many: t.users }));
   for (const page of now.pages) {
     const by = mapped.find(([, first, many]) => first < page.pfn + page.count && page.pfn < first + many);
-    const owner = page.kind === "anon" ? by?.[0] ?? "nobody" : page.kind === "file" ? page.file : "kernel";
-    rows.push({ pfn: page.pfn, count: page.count, what: page.kind === "anon" ? "anon" : page.kind,
+    const owner = { anon: by?.[0] ?? "nobody", file: page.file }[page.kind] ?? "kernel";
+    rows.push({ pfn: page.pfn, count: page.count, size: by?.[3] ? 2 ** now.track.bits : 1, what: page.kind,
       owner, mm: page.kind === "anon" ? by?.[0] : null, many: page.mapcount });
   }
   return rows.sort((a, b) => a.pfn - b.pfn);
