@@ -24,15 +24,15 @@ enforces it:
     sources lending bulk    many accesses at once, as far as they are alike
     populate protect fork move remap mmap advise    the other verbs of the kernel
     procfs accounts         what the kernel tells of an mm, and who is billed
-    mmu                     one access: TLB, walk, exception
+    mmu translate           one access: TLB, walk, exception; many addresses at once
     frozen spell record     one call is one Step
     openfile msharefile msharefs namespace task machine     what a script calls
-    tally checktables check                 what must hold between two steps
-    regimes matrix          the ways to share memory, and a table that compares them
+    tally checktables check         what must hold between two steps
+    regimes matrix roadblocks       the ways to share memory, and tables that compare them
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say
-    cost                    counting experiments
+    cost costs              counting experiments, and a table of them
     worlds scenario compare replay          running it, here or on a kernel, and comparing
     literals setting script transcript program     a scenario as text, read and written; as a program
     capsule adapt play stories              as a short string; under a regime; run; ready-made

@@ -4,12 +4,12 @@ No answer stands here.  Each is computed by running the machine, so an exercise 
 with the simulator; the reasons belong to the mistakes that people make.
 """
 
-from . import cache, faults, files, fork, hugetlb, kernel, mshare, threads, walk
+from . import cache, cost, faults, files, fork, hugetlb, kernel, mshare, roadblocks, threads, walk
 from .exercise import Exercise, Verdict
 
 EXERCISES = {**walk.EXERCISES, **faults.EXERCISES, **fork.EXERCISES, **files.EXERCISES,
              **threads.EXERCISES, **hugetlb.EXERCISES, **mshare.EXERCISES, **cache.EXERCISES,
-             **kernel.EXERCISES}
+             **cost.EXERCISES, **roadblocks.EXERCISES, **kernel.EXERCISES}
 
 
 def check(name: str, answer=...) -> Verdict:

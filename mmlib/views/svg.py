@@ -6,7 +6,7 @@ is one state by itself, for where there is no Graphviz.
 
 from html import escape
 
-from .graph import CELL_H, FRAME_H, FRAME_W, HEADER_H, PILL_H, PILL_W, Graph, Node
+from .graph import CELL_H, FRAME_H, HEADER_H, PILL_H, PILL_W, Graph, Node
 from .state import State
 
 # For stills: the light colours of stepper.css, on white.
@@ -95,11 +95,11 @@ def table(node: Node, many: str, shown: State) -> str:
 
 def frame(node: Node, many: str, shown: State) -> str:
     name = f"{node.id}.0"
-    text = escape(shown.get(name, ("", ""))[1])
-    return (f'<rect class="box" width="{FRAME_W}" height="{FRAME_H}" rx="2"/>'
+    text, width = escape(shown.get(name, ("", ""))[1]), node.size[0]
+    return (f'<rect class="box" width="{width}" height="{FRAME_H}" rx="2"/>'
             f'<text class="head" x="4" y="12">{escape(node.label)}</text>'
-            f'<text class="many" x="{FRAME_W - 4}" y="12">{escape(many)}</text>'
-            f'<g {tag(name, "data", shown)}><text x="{FRAME_W / 2:g}" y="26">{text}</text></g>')
+            f'<text class="many" x="{width - 4}" y="12">{escape(many)}</text>'
+            f'<g {tag(name, "data", shown)}><text x="{width / 2:g}" y="26">{text}</text></g>')
 
 
 def pill(node: Node, many: str, shown: State) -> str:
