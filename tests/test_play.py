@@ -8,7 +8,7 @@ from documents import replay, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmlib import validate
+from mmlib import abilities, validate
 from mmlib.capsule import COMMON, LENGTH, MARK, pack, unpack
 from mmlib.kinds import BadInput
 from mmlib.play import load, play
@@ -35,6 +35,18 @@ def test_the_file_of_a_story_replays(story, tmp_path, capsys):
     """With the answers that are in it."""
     path = write(tmp_path, play(STORIES[story]).document())
     assert replay(capsys, path) == (0, "1 passed, 0 failed\n", "")
+
+
+@pytest.mark.linux
+@pytest.mark.skipif(bool(abilities.refusal()),
+                    reason=f"no kernel to be asked: {abilities.refusal()}")
+@pytest.mark.parametrize("story", [name for name in STORIES if name[:2] in ("03", "09", "11")])
+def test_the_kernel_answers_a_story_alike(story, tmp_path, capsys):
+    """A scenario that is saved with real sizes can be asked of this computer."""
+    text = STORIES[story].replace("Machine(TINY", "Machine(X86_64")
+    path = write(tmp_path, play(text).document())
+    status, out, _ = replay(capsys, "--on", "linux", "--tiers", "semantics,maps,minflt", path)
+    assert (status, out.splitlines()[-1]) == (0, "1 passed, 0 failed")
 
 
 def test_a_story_of_each_notebook():
