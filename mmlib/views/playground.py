@@ -79,9 +79,9 @@ class Playground(anywidget.AnyWidget):
             if not isinstance(what, str):
                 raise BadInput("expected a text")
             if kind == "run":
-                regime, beside = (message.get(part) for part in ("regime", "beside"))
-                self.run(what, regime if regime in REGIMES else None,
-                         beside if beside in REGIMES else None, False)
+                regime, beside = (name if isinstance(name, str) and name in REGIMES else None
+                                  for name in (message.get("regime"), message.get("beside")))
+                self.run(what, regime, beside, False)
             elif kind == "story" and what in STORIES:
                 self.run(STORIES[what], self.regime, self.beside)
             elif kind == "load":
