@@ -13,6 +13,26 @@ NOTEBOOK = "notebooks/playground.ipynb"
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
 TEXT = "Playground, the scenario as text"
 
+# Rows of (what, contrast) of the playground without its stepper.
+CONTRAST = """(root) => {
+  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => v / 255).map((v) => v <= .03928
+    ? v / 12.92 : ((v + .055) / 1.055) ** 2.4); return .2126 * r + .7152 * g + .0722 * b; };
+  const ratio = (one, other) => { const [x, y] = [light(one), light(other)].sort((p, q) => q - p);
+    return (x + .05) / (y + .05); };
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e)
+    .backgroundColor); if ((c[3] ?? 1) > 0) return c; } return [255, 255, 255]; };
+  const out = [];
+  for (const e of root.querySelectorAll("p, li, label, legend, output, button, select, input, textarea, .mm-gutter div")) {
+    if (e.closest(".mm-stepper") || !e.checkVisibility()) continue;
+    const back = behind(e), ink = rgb(getComputedStyle(e).color), o = e.closest(".mm-gutter") ? .85 : 1;
+    out.push([e.textContent.slice(0, 20), ratio(ink.map((v, i) => v * o + back[i] * (1 - o)), back)]);
+    if (e.matches("button, select, input:not([type=checkbox]), .mm-edit, .mm-told, fieldset")) {
+      out.push(["edge", ratio(rgb(getComputedStyle(e).borderTopColor), behind(e.parentElement))]);
+    }
+  }
+  return out; }"""
+
 
 class Play:
     """The playground on a page, as a reader uses it."""
@@ -176,6 +196,20 @@ def test_every_control_has_a_name(play):
                        for p in node.get("properties", ()))
                 and not node.get("name", {}).get("value", "").strip()]
     assert set(nameless) <= {"generic"}
+
+
+@pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
+def test_text_and_edges_can_be_seen_in_both_themes(play, theme):
+    """Text has 4.5:1, the edges of controls 3:1; a failed line is among it."""
+    play.write("a = machine.spawn('a')\na.load(0x4000)")
+    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+    play.page.evaluate(change, theme)
+    light = str("Light" in theme).lower()
+    play.page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light", arg=light)
+    seen = play.root.evaluate(CONTRAST)
+    play.page.evaluate(change, "JupyterLab Light")
+    assert len(seen) > 60
+    assert not [row for row in seen if row[1] < (3 if row[0] == "edge" else 4.5)]
 
 
 def test_a_file_is_saved_replayed_and_loaded(play, tmp_path):
