@@ -9,7 +9,7 @@ PACKAGE := .[lab,test]
 # JupyterLab refuses to run as root, the usual user of a container, unless told otherwise.
 LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-all test-lowest fuzz bench refresh student slides lock clean
+.PHONY: help setup lab test test-all test-lowest fuzz bench refresh book student slides lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 13
@@ -58,6 +58,9 @@ bench: setup  ## ratios to yardsticks; the result goes to docs/benchmarks.md
 
 refresh: setup  ## run the notebooks anew and store their outputs; minutes, in TEACHING.md too
 	$(PYTHON) tests/refresh_notebooks.py
+
+book: setup  ## run copies of the notebooks, and write the course as a static site: build/book
+	$(PYTHON) tests/build_book.py
 
 student: setup  ## copies of the notebooks without solutions, in build/student
 	$(PYTHON) tests/make_student.py

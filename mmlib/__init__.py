@@ -36,6 +36,8 @@ enforces it:
     worlds scenario compare replay          running it, here or on a kernel, and comparing
     answers judge           both asked the same, side by side
     verdict problem exercises       problems by seed, answered by rule; the notebooks' exercises
+    literals setting script transcript program     a scenario as text, read and written; as a program
+    capsule adapt play stories              as a short string; under a regime; run; ready-made
     image export            the machine as bytes, for another MMU to walk
     views                   pictures and text; the only layer that may import a widget library
     __main__                the command line

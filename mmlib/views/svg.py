@@ -23,10 +23,15 @@ path.c3{stroke-dasharray:8 2 2 2}path.c4{stroke-dasharray:12 3}path.c5{stroke-da
 """
 
 
-def union_svg(graph: Graph) -> str:
-    """The whole union, nothing of it "on"; every element that can change has a data-id."""
+DIFFERS = '<text class="differs" x="-7" y="2">&#8800;</text>'
+
+
+def union_svg(graph: Graph, differs: bool = False) -> str:
+    """The whole union, nothing of it "on"; every element that can change has a data-id.  With
+    *differs* every box has a mark, to be seen where it differs from another picture's."""
+    mark = DIFFERS if differs else ""
     return wrap(graph, [*(edge(graph, name) for name in graph.edges),
-                        *(draw(graph, node, {}) for node in graph.nodes.values())])
+                        *(draw(graph, node, {}, mark) for node in graph.nodes.values())])
 
 
 def still_svg(graph: Graph, shown: State) -> str:
@@ -63,7 +68,7 @@ def tag(name: str, classes: str, shown: State) -> str:
     return f'data-id="{escape(name)}" class="{classes}{" " if more else ""}{more}"'
 
 
-def draw(graph: Graph, node: Node, shown: State) -> str:
+def draw(graph: Graph, node: Node, shown: State, mark: str = "") -> str:
     """A box with its texts; "many" is how many entries point to it, where that is more than one."""
     (w, h), many = node.size, shown.get(node.id, ("", ""))[1]
     again = shown and "shared" in shown.get(node.id, ((), ""))[0]
@@ -72,7 +77,7 @@ def draw(graph: Graph, node: Node, shown: State) -> str:
     if node.kind != "table" or shown and not again:
         double = ""
     return (f'<g {tag(node.id, f"n {node.kind} {colour(graph, node)}", shown)} '
-            f'transform="translate({node.x:g} {node.y:g})">{double}{body}</g>')
+            f'transform="translate({node.x:g} {node.y:g})">{double}{body}{mark}</g>')
 
 
 def table(node: Node, many: str, shown: State) -> str:
