@@ -121,7 +121,7 @@ CONTRAST = """(root) => {
     const c = numbers(getComputedStyle(e).backgroundColor); if ((c[3] ?? 1) > 0) return c.slice(0, 3); }
     return [255, 255, 255]; };
   const page = behind(root.querySelector(".mm-pic")), out = [];
-  for (const e of root.querySelectorAll("p, code, li, td, h4, pre, summary, span, button, input")) {
+  for (const e of root.querySelectorAll("p, code, li, td, th, h4, h5, pre, summary, span, button, input, select, div.frame")) {
     if (!e.textContent.trim() && e.tagName !== "INPUT" || !e.checkVisibility()) continue;
     if (e.closest("[aria-disabled=true]")) continue;
     let opacity = 1; for (let o = e; o; o = o.parentElement) opacity *= getComputedStyle(o).opacity;
@@ -429,8 +429,8 @@ def test_keys_do_not_reach_the_notebook(one):
     page = one.page
     count = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
     cells = page.evaluate(count)
-    focusable = one.root.locator("button, input, summary, [tabindex='0']").all()
-    assert len(focusable) >= 11
+    focusable = one.root.locator("button, input, select, summary, .table.on, [tabindex='0']").all()
+    assert len(focusable) >= 30
     for element in focusable:
         if not element.is_visible():
             continue

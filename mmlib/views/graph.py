@@ -4,6 +4,7 @@ A `Graph` is made once, from every snapshot that will be stepped through (union.
 has one place (place.py) and keeps it.
 """
 
+import functools
 from dataclasses import dataclass, field
 
 from ..geometry import PS
@@ -106,6 +107,7 @@ def task_id(name: str, root: tuple[int, int]) -> str:
         c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in name)
 
 
+@functools.lru_cache(1024)
 def plain(name: str) -> str:
     """A name on one line: what is not printable is escaped as in Python.
 

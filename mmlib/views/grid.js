@@ -33,7 +33,7 @@ export function grid() {
     cells.replaceChildren(...all);
     cells.setAttribute("aria-label", `${many} entries of ${table.name}; arrow keys go from one to the next`);
     select(at);
-    return [head, cells, said];
+    return [head, said, cells];
   }
 
   // Few entries: all of them in words.
@@ -52,7 +52,9 @@ export function grid() {
     const users = table.users > 1 ? `shared by ${table.users} entries` : table.users ? "one user" : "no entry leads here";
     const at = there.slice(0, 4).flatMap(({ mm, base }, i) =>
       [i ? ", " : "", `${mm.who} `, ...linked(hex(base), mm.name, now.track.top), `-${hex(base + size)}`]);
-    return [make("b", {}, table.name), `: ${users}; ${used} of ${2 ** now.track.bits} entries are used`,
+    const told = now.folded ? "of entries that are alike and in a row the first is told"
+      : `${used} of ${2 ** now.track.bits} entries are used`;
+    return [make("b", {}, table.name), `: ${users}; ${told}`,
       ...at.length ? [". It translates ", ...at, there.length > 4 ? ` and ${there.length - 4} more` : "", "."] : ["."]];
   }
 

@@ -99,7 +99,7 @@ export function memory(now, last) {
   }
   const told = [...sums].map(([owner, [t, p]]) => `${short(owner)} ${t} + ${p}`);
   return [make("p", {}, "Tables + pages: ", make("b", {}, told.join(", ") || "none")),
-    make("div", { class: "frames" }, ...cells)];
+    make("div", { class: last >= MANY ? "frames wide" : "frames" }, ...cells)];
 }
 
 function frameOf(now, one, pfn, count) {

@@ -20,7 +20,7 @@ export function world(track, step, held, pool) {
     const [who, name, root, kb, vmas] = pool[number];
     return { who, name, root: Number(root.slice(1).split("_")[0]), kb, vmas };
   });
-  return { track, tables, pages, mms, tlbs: pool[step.tlbs], cpus: pool[step.cpus] };
+  return { track, tables, pages, mms, folded: step.folded, tlbs: pool[step.tlbs], cpus: pool[step.cpus] };
 }
 
 // Entry *index* of a table, or null if it is empty.

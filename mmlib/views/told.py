@@ -21,6 +21,7 @@ from ..vma import (
     VM_WIPEONFORK,
 )
 from .ask import Question
+from .fold import groups
 from .graph import Graph, is_link, plain, table_id
 from .micro import micro
 from .outline import who
@@ -90,18 +91,24 @@ def told(step: Step, before: Snapshot | None, asked: Question | None, pool: Pool
     return {"action": step.action, "outcome": step.outcome, "say": summary(step),
             "addr": step.addr, "mm": step.mm,
             "events": [[pool(text) for text in pair] for pair in narration(step)],
-            "mms": pool([pool(mapped(now, mm)) for mm in now.mms]),
+            "mms": pool([pool(row) for row in spaces(now, step.mm)]),
             "pages": pool(pages(now, pool)),
             "tlbs": pool([[list(entry) for entry in tlb] for tlb in now.tlbs]),
             "cpus": pool({task.mm: task.cpu for task in reversed(now.tasks)}),
             "counters": list(counters(now).values()), "text": pool.lines(describe(now)),
-            "ask": asked.at(before, step) if asked else None}
+            "folded": now.folded, "ask": asked.at(before, step) if asked else None}
 
 
-def mapped(now: Snapshot, mm: MMState) -> list:
-    """An address space: who runs in it, its name, its top-level table, kB as VmPTE, and its VMAs."""
-    root = table_id(now.table_at(mm.root[0]))
-    return [who(now, mm), mm.name, root, mm.tables * now.geometry.page_size // 1024,
+def spaces(now: Snapshot, own: str | None) -> list[list]:
+    """Every address space; in a folded state one for those that are alike, and that of the call."""
+    return [row for mm, *like in groups(now) for row in [
+        mapped(now, mm, len(like)), *(mapped(now, one) for one in like if one.name == own)]]
+
+
+def mapped(now: Snapshot, mm: MMState, like: int = 0) -> list:
+    """An address space: who runs in it, its name, its top-level table, kB as VmPTE, and its VMAs.
+    In a folded state one stands for those that are *like* it."""
+    return [who(now, mm) + f" and {like:,} like it" * bool(like), mm.name, "t{}_{}".format(*mm.root), mm.tables * now.geometry.page_size // 1024,
             [[v.start, v.end, v.perms, plain(v.backing), v.offset,
               " ".join(text for bit, text in FLAGS.items() if v.flags & bit)] for v in mm.vmas]]
 
