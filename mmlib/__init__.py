@@ -27,11 +27,12 @@ enforces it:
     mmu                     one access: TLB, walk, exception
     frozen spell record     one call is one Step
     openfile msharefile msharefs namespace task machine     what a script calls
-    tally checktables check what must hold between two steps
+    tally checktables check  what must hold between two steps
     regimes matrix          the ways to share memory, and a table that compares them
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say
+    notebooks               the course, written into a folder
     cost                    counting experiments
     worlds scenario compare replay          running it, here or on a kernel, and comparing
     answers judge problems  both asked the same, side by side; exercises

@@ -15,6 +15,7 @@ from .kinds import BadInput
 # it is called, so that none needs what another one uses.
 COMMANDS = {
     "doctor": "is everything here that the notebooks need?",
+    "notebooks": "write the notebooks into a folder, over nothing that is there",
     "replay": "run recorded scenarios and compare the answers",
     "cost": "count tables, bytes and faults of a large shared region",
     "export": "write page tables as bytes that an MMU can walk",
