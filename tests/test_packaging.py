@@ -28,6 +28,7 @@ def conda_requirements():
     """environment.yml as {name: specifier}, by conda's names."""
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     rows = [re.fullmatch(r"([a-z0-9-]+)(.*)", entry).groups() for entry in entries]
+    assert len(dict(rows)) == len(entries)
     return dict(rows)
 
 
@@ -55,6 +56,16 @@ def test_conda_needs_one_channel_and_one_python():
     assert environment["channels"] == ["conda-forge"]
     pinned = re.fullmatch(r"=(3\.\d+)", conda_requirements()["python"])[1]
     assert pinned in Requirement("python" + PROJECT["requires-python"]).specifier
+
+
+def test_conda_reads_every_entry():
+    """Each is a match spec by the rules of conda itself, with the name that we read from it."""
+    rattler = pytest.importorskip("rattler", reason="make test-binder installs it")
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    specs = [rattler.MatchSpec(entry, strict=True) for entry in entries]
+    assert [spec.name.normalized for spec in specs] == list(conda_requirements())
+    with pytest.raises(Exception, match="unable to parse version spec"):
+        rattler.MatchSpec("numpy>=>1", strict=True)
 
 
 def test_binder_has_a_copy():
