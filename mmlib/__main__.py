@@ -26,7 +26,8 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str):
-        raise BadInput(f"{self.prog}: {message}")
+        from .loading import printable  # only here: `doctor` has no use for it
+        raise BadInput(f"{self.prog}: {printable(message)}")
 
 
 def main(argv: list[str] | None = None) -> int:
