@@ -9,8 +9,8 @@ PACKAGE := .[lab,test]
 # JupyterLab refuses to run as root, the usual user of a container, unless told otherwise.
 LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-all test-lowest test-newest test-binder test-renderers fuzz refresh \
-  lock clean
+.PHONY: help setup lab test test-all test-lowest test-newest test-binder test-renderers lite \
+  test-lite hub fuzz refresh lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -41,7 +41,7 @@ test: setup  ## unit tests, doctests, notebooks (strict nbval), browser
 
 test-all: setup  ## test, the slow tests too, then everything under other versions and renderers
 	$(PYTHON) -m pytest -m "" --hypothesis-profile=long
-	$(MAKE) --no-print-directory test-lowest test-newest test-binder test-renderers
+	$(MAKE) --no-print-directory test-lowest test-newest test-binder test-renderers test-lite
 
 # The notebooks' stored outputs were made with the locked versions; they must hold for others too.
 test-lowest: setup  ## under the oldest versions that pyproject.toml allows
@@ -71,6 +71,23 @@ test-renderers: setup  ## with Debian's dot, with graphviz-pure, with no Graphvi
 	$(call venv,bare,-e '$(PACKAGE)')
 	$(PYTHON) -m uv pip uninstall -q --python $(VENV)-bare/bin/python graphviz-pure
 	PATH=$(VENV)-bare/bin $(VENV)-bare/bin/python -m pytest $(DRAWING)
+
+lite: setup  ## the course as a site that needs no server, in build/lite (needs npm)
+	$(call venv,lite,'jupyterlite-core==0.8.*' 'jupyterlite-pyodide-kernel==0.8.6' \
+	  jupyter-server pip 'setuptools>=77' nbformat -e '$(PACKAGE)')
+	$(VENV)-lite/bin/python tests/lite.py
+
+test-lite: lite  ## what that site shows, in Chromium
+	$(PYTHON) -m pytest -m slow tests/test_lite.py
+
+# JupyterHub is not installed into .venv: it brings a database and more.
+PORT ?= 8920
+hub: setup  ## a class of 30 on JupyterHub, as docs/jupyterhub.md sets it up (as root, needs npm)
+	$(call venv,hub,'jupyterhub<7' '.[lab]' playwright pytest hypothesis)
+	$(VENV)-hub/bin/python -m compileall -q $(VENV)-hub/lib || true
+	npm install --silent --prefix $(VENV)-hub/node configurable-http-proxy
+	PYTHONPATH=tests $(VENV)-hub/bin/python tests/hub.py --venv $(VENV)-hub --port $(PORT) \
+	  --node $(VENV)-hub/node/node_modules/.bin --screenshot build/hub.png
 
 # $(call venv,NAME,WHAT): a fresh environment .venv-NAME with WHAT in it.
 define venv
