@@ -126,6 +126,23 @@ def test_version_is_one():
     assert citation["version"] == newest == PROJECT["version"]
 
 
+def test_the_workflow_calls_make_on_every_system_and_python():
+    """The targets are those of the Makefile; the Pythons begin with the oldest that we allow."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    targets = set(re.findall(r"(?m)^([a-z][a-z-]*):", (ROOT / "Makefile").read_text()))
+    jobs = workflow["jobs"]
+    rows = jobs["versions"]["strategy"]["matrix"]["include"]
+    assert {row["target"] for row in rows} <= targets
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    named = {name for command in commands for name in re.findall(r"^make ([a-z-]+)", command)}
+    assert named == {"test"} and [c for c in commands if c.startswith("make ${{ matrix.target }}")]
+    for job in (jobs["test"], jobs["windows"]):
+        pythons = job["strategy"]["matrix"]["python"]
+        assert f">={pythons[0]}" == PROJECT["requires-python"]
+    assert jobs["test"]["strategy"]["matrix"]["os"] == ["ubuntu-latest", "macos-latest"]
+    assert workflow[True]["schedule"]           # YAML reads the key "on" as true
+
+
 def test_make_targets_in_the_readme_exist():
     """README.md and CONTRIBUTING.md name only targets that the Makefile has."""
     targets = set(re.findall(r"(?m)^([a-z][a-z-]*):", (ROOT / "Makefile").read_text()))
