@@ -32,6 +32,7 @@ enforces it:
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say
+    notebooks               the course, written into a folder
     cost costs              counting experiments, and a table of them
     worlds scenario compare replay          running it, here or on a kernel, and comparing
     answers judge           both asked the same, side by side

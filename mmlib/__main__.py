@@ -15,6 +15,7 @@ from .kinds import BadInput
 # it is called, so that none needs what another one uses.
 COMMANDS = {
     "doctor": "is everything here that the notebooks need?",
+    "notebooks": "write the notebooks into a folder, over nothing that is there",
     "replay": "run recorded scenarios and compare the answers",
     "cost": "count tables, bytes and faults of a large shared region",
     "problem": "make a problem of a topic by a seed, with its answer by rule",
@@ -26,7 +27,8 @@ class Parser(argparse.ArgumentParser):
     """A parser whose errors are one line."""
 
     def error(self, message: str):
-        raise BadInput(f"{self.prog}: {message}")
+        from .loading import printable  # only here: `doctor` has no use for it
+        raise BadInput(f"{self.prog}: {printable(message)}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -22,6 +22,10 @@ from .renderer import find_renderer
 # What draws widgets in JupyterLab, and the Python package that brings it.
 EXTENSIONS = {"@jupyter-widgets/jupyterlab-manager": "jupyterlab_widgets",
               "anywidget": "anywidget"}
+# Where Python itself runs in the browser (JupyterLite), the page is JupyterLab, with extensions of
+# its own; the rest cannot be had there, and its notebooks do without.
+IN_BROWSER = sys.platform == "emscripten"
+NOT_IN_BROWSER = ("jupyterlab", "numpy", "matplotlib", "graphviz")
 
 
 class Check(NamedTuple):
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def all_checks() -> list[Check]:
-    return [*python_and_packages(), *widgets(), renderer(), *kernel()]
+    return [*python_and_packages(), *([] if IN_BROWSER else widgets()), renderer(), *kernel()]
 
 
 def verdict() -> str:
@@ -79,7 +83,8 @@ def python_and_packages() -> list[Check]:
     found = f"{platform.python_version()} (wanted {python}), {sys.executable}"
     remedy = "install a newer Python, and mmlib with it"
     return [Check("Python", "ok", found) if fits else Check("Python", "missing", found, remedy),
-            *(package(*lab) for lab in map(split, requirements) if lab[0] != "graphviz-pure")]
+            *(package(*lab) for lab in map(split, requirements) if lab[0] != "graphviz-pure"
+              and not (IN_BROWSER and lab[0] in NOT_IN_BROWSER))]
 
 
 def package(name: str, bounds: str) -> Check:

@@ -31,6 +31,12 @@ CHROMIUM_ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--
                  "--disable-background-networking", "--disable-component-update",
                  "--disable-quic", "--disable-sync"]
 
+# No question about news; and all cells in the document, where JupyterLab 4.4, unlike 4.6, has only
+# those in sight.
+SETTINGS = {"apputils-extension/notification":
+            '{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}',
+            "notebook-extension/tracker": '{"windowingMode": "defer"}'}
+
 # JupyterLab has a notebook open, its cells are there, and its kernel waits for work.
 IDLE = """() => {
   const open = window.jupyterapp?.shell?.currentWidget;
@@ -60,19 +66,20 @@ def validated():
 
 @pytest.fixture(scope="session")
 def jupyterlab(tmp_path_factory):
-    """A running JupyterLab with a copy of notebooks/, as .url, .token, .root, .log, .pid."""
+    """A running JupyterLab with a copy of notebooks/, as .url, .token, .root, .log, .home, .pid."""
     home = tmp_path_factory.mktemp("jupyterlab")
     root, log = home / "root", home / "server.log"
     shutil.copytree(ROOT / "notebooks", root / "notebooks",
                     ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    news = home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text('{"fetchNews": "false", "checkForUpdates": false, "doNotDisturbMode": true}')
+    for name, text in SETTINGS.items():
+        path = settings_file(home, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     with socket.socket() as probe:  # older servers never tell which port they chose for port 0
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     lab = SimpleNamespace(url=f"http://127.0.0.1:{port}", token=secrets.token_hex(16),
-                          root=root, log=log)
+                          root=root, log=log, home=home)
     with log.open("w") as out:
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1",
@@ -93,6 +100,11 @@ def jupyterlab(tmp_path_factory):
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
+
+
+def settings_file(home, name):
+    """Where JupyterLab reads one extension's settings each time that a page is opened."""
+    return home / "settings/@jupyterlab" / f"{name}.jupyterlab-settings"
 
 
 def own_folders(home):

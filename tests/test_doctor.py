@@ -200,6 +200,15 @@ def test_another_system_is_a_note(monkeypatch):
     assert check.found.startswith("Darwin on arm64")
 
 
+def test_in_a_browser_only_what_can_be_had_there_is_asked_for(monkeypatch):
+    """JupyterLite has neither JupyterLab's folders nor numpy; what draws steppers it must have."""
+    monkeypatch.setattr(doctor, "IN_BROWSER", True)
+    names = {check.name for check in doctor.all_checks()}
+    assert {"ipywidgets", "anywidget"} <= names
+    assert not names & {"jupyterlab", "numpy", "matplotlib", *map("extension {}".format,
+                                                                  doctor.EXTENSIONS)}
+
+
 @linux_only
 @pytest.mark.parametrize("module, name, told", [
     (os, "memfd_create", "memfd"), (abilities.mmap, "mmap", "executable memory")])

@@ -16,6 +16,7 @@ IDIOMS = {
     "rewrites what was shown": r"\bclear_output\b|\bdisplay_id\b|\bupdate_display\b",
     "reads the history": r"\b(In|Out)\[|%history|%recall",
     "hides its value with a semicolon": r";\s*\Z",
+    "looks for the project around the package, which a wheel is not in": r"__file__",
     "measures time": r"%%?time(it)?\b",
     "steers nbval by a comment, which the refresh does not know": r"#.*\b(NBVAL|PYTEST_VALIDATE)_",
     "defines a class": r"(?m)^\s*class\s",

@@ -28,6 +28,7 @@ def conda_requirements():
     """environment.yml as {name: specifier}, by conda's names."""
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     rows = [re.fullmatch(r"([a-z0-9-]+)(.*)", entry).groups() for entry in entries]
+    assert len(dict(rows)) == len(entries)
     return dict(rows)
 
 
@@ -55,6 +56,16 @@ def test_conda_needs_one_channel_and_one_python():
     assert environment["channels"] == ["conda-forge"]
     pinned = re.fullmatch(r"=(3\.\d+)", conda_requirements()["python"])[1]
     assert pinned in Requirement("python" + PROJECT["requires-python"]).specifier
+
+
+def test_conda_reads_every_entry():
+    """Each is a match spec by the rules of conda itself, with the name that we read from it."""
+    rattler = pytest.importorskip("rattler", reason="make test-binder installs it")
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    specs = [rattler.MatchSpec(entry, strict=True) for entry in entries]
+    assert [spec.name.normalized for spec in specs] == list(conda_requirements())
+    with pytest.raises(Exception, match="unable to parse version spec"):
+        rattler.MatchSpec("numpy>=>1", strict=True)
 
 
 def test_binder_has_a_copy():
@@ -113,6 +124,23 @@ def test_version_is_one():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     newest = re.search(r"(?m)^## (\S+)", (ROOT / "CHANGELOG.md").read_text())[1]
     assert citation["version"] == newest == PROJECT["version"]
+
+
+def test_the_workflow_calls_make_on_every_system_and_python():
+    """The targets are those of the Makefile; the Pythons begin with the oldest that we allow."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    targets = set(re.findall(r"(?m)^([a-z][a-z-]*):", (ROOT / "Makefile").read_text()))
+    jobs = workflow["jobs"]
+    rows = jobs["versions"]["strategy"]["matrix"]["include"]
+    assert {row["target"] for row in rows} <= targets
+    commands = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    named = {name for command in commands for name in re.findall(r"^make ([a-z-]+)", command)}
+    assert named == {"test"} and [c for c in commands if c.startswith("make ${{ matrix.target }}")]
+    for job in (jobs["test"], jobs["windows"]):
+        pythons = job["strategy"]["matrix"]["python"]
+        assert f">={pythons[0]}" == PROJECT["requires-python"]
+    assert jobs["test"]["strategy"]["matrix"]["os"] == ["ubuntu-latest", "macos-latest"]
+    assert workflow[True]["schedule"]           # YAML reads the key "on" as true
 
 
 def test_make_targets_in_the_readme_exist():
