@@ -9,7 +9,7 @@ PACKAGE := .[lab,test]
 # JupyterLab refuses to run as root, the usual user of a container, unless told otherwise.
 LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-all test-lowest fuzz refresh lock clean
+.PHONY: help setup lab test test-all test-lowest fuzz bench refresh lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 13
@@ -52,6 +52,9 @@ test-lowest: setup
 MINUTES ?= 10
 fuzz: setup  ## random calls, answered by the simulator and by this kernel (MINUTES=10)
 	$(PYTHON) tests/fuzz.py --minutes $(MINUTES) --seed $$(date +%s)
+
+bench: setup  ## ratios to yardsticks; the result goes to docs/benchmarks.md
+	$(PYTHON) tests/bench.py --write
 
 refresh: setup  ## run the notebooks anew and store their outputs and minutes
 	$(PYTHON) tests/refresh_notebooks.py

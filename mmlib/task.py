@@ -224,6 +224,7 @@ class Task:
             raise ValueError(f"data is at least one byte, or an int 0..255, not {data!r}")
         mmu.store(self.machine, self, addr, bytes(data))
 
+    @mmu.at_once
     @call
     def touch(self, addr: int, length: int, write: bool = False) -> None:
         """One access to each page of [addr, addr + length), upwards; one event for all."""

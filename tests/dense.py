@@ -194,6 +194,9 @@ class Dense:
         for addr, _, _, child in self.links(table, start, end):
             yield addr, child
 
+    def known(self, root: Ptdesc, page: int, write: bool) -> None:
+        """No short cut: every access is a walk."""
+
     def digest(self, table: Ptdesc, make):
         return make(table._entries.keys(), table._entries.values())
 

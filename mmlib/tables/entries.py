@@ -1,10 +1,10 @@
-"""Entries one at a time, and the walk of the hardware."""
+"""Entries one at a time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..extents import forests, is_link
-from ..geometry import PFN_SHIFT, PS, TABLE, A, D, Geometry, entry_pfn
+from ..geometry import PFN_MASK, PFN_SHIFT, PS, TABLE, Geometry, P
 from ..memory import Memory
 from ..trace import TableState
 from .ptdesc import Ptdesc
@@ -17,8 +17,10 @@ class Entries:
 
     def __init__(self, geometry: Geometry, memory: Memory):
         self.geometry, self.memory, self.shift = geometry, memory, geometry.page_shift
+        self._bits, self._mask = geometry.bits, geometry.entries - 1
         self.by_pfn: dict[int, Ptdesc] = {}
         self.forests = forests()
+        self.ways: dict[Ptdesc, dict[int, Ptdesc]] = {}     # Hardware.mark
         self.counts = [0] * (geometry.levels + 1)
         self.allocated = self.freed = 0      # ever
 
@@ -48,6 +50,8 @@ class Entries:
         """Write a leaf entry; 0 clears it (set_pte_at, pte_clear)."""
         if table._runs:
             self._carve(table, index)
+        if table.level > 1:
+            self.ways.clear()
         if entry:
             table._entries[index] = entry
         else:
@@ -62,10 +66,9 @@ class Entries:
             run = self.run_at(table, index)
             if run and run.level < table.level:
                 self._carve(table, index)
-        if not is_link(table.level, entry):
+        if table.level == 1 or not entry & P or entry & PS:
             return None
-        pfn = entry_pfn(entry)
-        return self.object(pfn)
+        return self.object((entry & PFN_MASK) >> PFN_SHIFT)
 
     def link(self, table: Ptdesc, index: int, child: Ptdesc) -> None:
         """Point an empty entry to *child* (pmd_populate and its kin)."""
@@ -168,26 +171,6 @@ class Entries:
         if table.level == 1 or entry & PS:
             return table, index, entry
         return None, index, 0
-
-    # what the hardware does ------------------------------------------------------------------
-    def walk(self, root: Ptdesc, addr: int) -> list[tuple[Ptdesc, int, int]]:
-        """(table, index, entry) from the top down to the leaf or the first empty entry."""
-        geometry, table, path = self.geometry, root, []
-        while table is not None:
-            index = geometry.index(addr, table.level)
-            path.append((table, index, self.get(table, index)))
-            table = self.child(table, index)
-        return path
-
-    def mark(self, path: list[tuple[Ptdesc, int, int]], write: bool) -> int:
-        """Set Accessed on every entry of *path*, Dirty on the leaf of a store; the leaf entry."""
-        for table, index, entry in path:
-            marked = entry | A
-            if write and table is path[-1][0]:
-                marked |= D
-            if marked != entry:
-                self.set(table, index, marked)
-        return marked
 
     # for views and checks --------------------------------------------------------------------
     def state(self, table: Ptdesc) -> TableState:
