@@ -6,7 +6,9 @@ from ..abi import MAP_SHARED
 from ..geometry import TINY
 from ..machine import Machine
 from ..sharing import FileTableCache, Private, cache_key
-from .exercise import Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import UNWRITTEN, Exercise
+from .unshare import check_unshare
 
 BASE, SIZE = 0x40000, 0x10000           # what a PMD table of TINY maps: 16 pages, 4 PTE tables
 
@@ -54,9 +56,10 @@ def layouts():
     """VMAs of every protection, and the bases in them at which a table may come from the cache."""
     machine = Machine(TINY, sharing=FileTableCache(), trace=False)
     file = machine.memfd("db", 2 * SIZE)
-    for prot, offset in product(("r", "rw", "w", "rx", "rwx", ""), (0, SIZE)):
+    places = ((BASE + SIZE, 0), (BASE, SIZE), (BASE, 0))       # equal pages, equal addresses
+    for prot, (start, offset) in product(("r", "rw", "w", "rx", "rwx", ""), places):
         task = machine.spawn()
-        task.mmap(BASE + SIZE - offset, SIZE, prot, MAP_SHARED, file, offset)
+        task.mmap(start, SIZE, prot, MAP_SHARED, file, offset)
         vma = task.mm.vmas[0]
         for level in (1, 2):
             for base in range(vma.start, vma.end, TINY.span(level)):
@@ -66,9 +69,9 @@ def layouts():
 
 def check_key(answer) -> Verdict:
     """Do the reader's keys tell apart what must not be mixed, and nothing else?"""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('08.5', key).")
     asked = [(where, cache_key(*where), answer(*where)) for where in layouts()]
+    if any(got is ... for _, _, got in asked):
+        return UNWRITTEN
     for _, _, got in asked:
         hash(got)                       # TypeError: it cannot be a key
     for (one, right, got), (two, right2, got2) in product(asked, asked):
@@ -93,6 +96,22 @@ def why(one: tuple, two: tuple) -> str:
     if page != page2:
         return "They map different pages of the file."
     return f"Their entries must differ: one belongs to the set {kind!r}, one to {kind2!r}."
+
+
+def check_more_tables(answer) -> Verdict:
+    """Run the reader's script on both machines: are there more tables with the cache?"""
+    counts = []
+    for sharing in (Private(), FileTableCache()):
+        machine = Machine(TINY, sharing=sharing)
+        answer(machine)
+        counts.append(machine.table_count)
+    if not any(counts):
+        return Verdict(False, "Your script has made no page table so far.")
+    told = f"{counts[1]} page tables with the cache, {counts[0]} with private ones"
+    if counts[1] > counts[0]:
+        return Verdict(True, f"{told}. Tables that nobody uses are kept for whoever comes next; "
+                       "shrink frees them when memory is short.")
+    return Verdict(False, f"{told}. Which tables are there for the cache's sake alone?")
 
 
 EXERCISES = {
@@ -129,4 +148,6 @@ EXERCISES = {
                  15: "Is it enough to differ from the server's address?"},
         "When does page 0 of the file have the same index in a PTE table of both?"),
     "08.5": check_key,
+    "08.6": check_unshare,
+    "08.7": check_more_tables,
 }

@@ -1,10 +1,13 @@
 """Exercises of notebook 02: fault in a page."""
 
+from collections.abc import Iterator
+
 from ..abi import MAP_SHARED
 from ..geometry import TINY, X86_64
 from ..machine import Machine
 from ..signals import BusError, Segfault
-from .exercise import ANON, Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import ANON, Case, Code, Exercise
 
 
 def tables_of_a_mapping() -> int:
@@ -46,24 +49,17 @@ def outcome(prot: str | None, write: bool) -> str:
     return "ok"
 
 
-def check_outcome(answer) -> Verdict:
-    """Compare the reader's rule with the machine for every protection and access."""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('02.4', outcome).")
+def accesses() -> Iterator[Case]:
+    """Every protection and both accesses."""
     for prot in (None, "", "r", "rw", "w"):
         for write in (False, True):
-            right = outcome(prot, write)
-            if answer(prot, write) != right:
-                what = "no mapping" if prot is None else f"prot {prot!r}"
-                return Verdict(False, f"For a {'store' if write else 'load'} with {what} your "
-                               f"rule says {answer(prot, write)!r}; the machine disagrees.")
-    return Verdict(True, "And 'w' alone can be read, too: the entry has no bit that forbids it.")
+            what = "no mapping" if prot is None else f"prot {prot!r}"
+            yield Case(f"for a {'store' if write else 'load'} with {what}", (prot, write),
+                       outcome(prot, write), lambda got: "The machine disagrees.")
 
 
 def check_bus_error(answer) -> Verdict:
     """Run the reader's script: does it end in SIGBUS, with page tables made on the way?"""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('02.5', script).")
     machine = Machine(TINY)
     try:
         answer(machine)
@@ -94,6 +90,6 @@ EXERCISES = {
                  2 * read_a_cached_file(): "What does the second round find in the page table?",
                  1: "The window is 16 pages, not the whole mapping."},
         "How many pages does one fault map, when they are in the page cache already?"),
-    "02.4": check_outcome,
+    "02.4": Code(accesses, "And 'w' alone can be read, too: the entry has no bit that forbids it."),
     "02.5": check_bus_error,
 }

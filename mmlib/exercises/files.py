@@ -1,10 +1,13 @@
 """Exercises of notebook 04: map a file twice."""
 
-from ..abi import MAP_SHARED
+from collections.abc import Iterator
+
+from ..abi import MAP_FIXED, MAP_SHARED
 from ..geometry import TINY, X86_64
 from ..machine import Machine
 from ..task import Task
-from .exercise import Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import ANON, Case, Code, Exercise
 
 MIB, TIB = 1 << 20, 1 << 40
 # of exercise 5: (start, length), among them spans that cross a 2 MiB, a 1 GiB, a 512 GiB border
@@ -53,22 +56,36 @@ def crossing() -> int:
     return (1 << 30) // process(TIB, 1 << 30).page_table_bytes + 1
 
 
-def check_tables(answer) -> Verdict:
-    """Compare the reader's formula with the machine."""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('04.5', tables).")
+def ranges() -> Iterator[Case]:
+    """Mappings, and the tables that the machine makes for each."""
     for start, length in RANGES:
-        got, right = answer(start, length), process(start, length).tables
-        if got is ...:
-            return Verdict(False, "Put your formula in the place of the three dots.")
-        if type(got) is not int:
-            return Verdict(False, f"Your function returned {got!r}, which is no whole number.")
-        if got != right:
-            return Verdict(False, f"For {length // 4096} pages from {start:#x} on your function "
-                           f"says {got}, which is too {'few' if got < right else 'many'}. Which "
-                           "borders of 2 MiB, 1 GiB and 512 GiB lie within the range?")
-    return Verdict(True, "Only borders count: this is what a table is, a piece of the address "
-                   "space, whatever is mapped there.")
+        right = process(start, length).tables
+
+        def hint(got, right=right) -> str:
+            return (f"That is too {'few' if got < right else 'many'}. " if type(got) is int else
+                    "") + "Which borders of 2 MiB, 1 GiB and 512 GiB lie within the range?"
+        yield Case(f"for {length // 4096} pages from {start:#x} on", (start, length), right, hint)
+
+
+def check_scattered(answer) -> Verdict:
+    """Do so few pages need so many tables?"""
+    try:
+        pages = {addr // 4096 * 4096 for addr in answer}
+    except TypeError:
+        return Verdict(False, "Give a list of addresses.")
+    if not pages or not all(0 <= page < X86_64.task_size for page in pages):
+        return Verdict(False, "Give at least one address, and only those of user space.")
+    machine = Machine(X86_64, trace=False)
+    task = machine.spawn()
+    for page in pages:
+        task.mmap(page, 4096, "rw", ANON | MAP_FIXED)
+        task.store(page, b"x")
+    told = f"{len(pages)} pages of data, {task.tables} page tables"
+    if len(pages) < 8 or task.tables < 3 * len(pages):
+        return Verdict(False, f"{told}. " + (
+            "Give eight different pages." if len(pages) < 8 else
+            "Some of the pages have tables in common. Which index decides about the PUD?"))
+    return Verdict(True, f"{told}: three quarters of this memory tell where the rest is.")
 
 
 EXERCISES = {
@@ -99,5 +116,7 @@ EXERCISES = {
                  513: "So it would be if there were PTE tables only.",
                  crossing() - 1: "With so many, the tables are just not larger yet."},
         "How many tables has one process? Divide the size of the file by theirs."),
-    "04.5": check_tables,
+    "04.5": Code(ranges, "Only borders count: this is what a table is, a piece of the address "
+                 "space, whatever is mapped there."),
+    "04.6": check_scattered,
 }

@@ -1,9 +1,13 @@
 """Exercises of notebook 03: fork and copy on write."""
 
+from collections.abc import Iterator
+
 from ..abi import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED
 from ..geometry import TINY
 from ..machine import Machine
-from .exercise import ANON, Exercise, Verdict
+from ..verdict import Verdict
+from .cow import check_cow
+from .exercise import ANON, Case, Code, Exercise
 
 
 def three_written_pages() -> Machine:
@@ -39,10 +43,8 @@ def family_copies() -> int:
     return machine.counters["copies"]
 
 
-def check_needs_copy(answer) -> Verdict:
-    """Compare the reader's rule with what fork does to six kinds of mappings."""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('03.4', needs_copy).")
+def mappings() -> Iterator[Case]:
+    """Six kinds of mappings, and whether fork copies their entries."""
     for what, flags, file, write in (
             ("private anonymous memory that was only read", ANON, False, False),
             ("private anonymous memory that was stored to", ANON, False, True),
@@ -55,19 +57,13 @@ def check_needs_copy(answer) -> Verdict:
         task = machine.spawn()
         task.mmap(0x4000, 0x1000, "rw", flags, machine.memfd("f", 4096) if file else None)
         task.touch(0x4000, 0x1000, write)
-        copied = task.fork().tables > 0
-        if bool(answer(task.mm.vmas[0])) != copied:
-            return Verdict(False, f"For {what} fork does "
-                           f"{'copy' if copied else 'not copy'} the entries; your rule says "
-                           "otherwise. What could the child not get back by a fault?")
-    return Verdict(True, "That is vma_needs_copy: only private pages that were stored to cannot "
-                   "be had again by a fault.")
+        yield Case(f"for {what}", (task.mm.vmas[0],), task.fork().tables > 0,
+                   lambda got: "The machine disagrees. What could the child not get back by a "
+                   "fault?")
 
 
 def check_lone_fault(answer) -> Verdict:
     """Run the reader's script: does its last call fault and make writable without a copy?"""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('03.5', script).")
     machine = Machine(TINY)
     answer(machine)
     if not machine.trace:
@@ -109,6 +105,8 @@ EXERCISES = {
                  1: "Three processes share one page. How many of them can keep it?",
                  0: "Then a store of the parent would be seen by its child."},
         "Follow the number of entries that map the old page: it starts at three."),
-    "03.4": check_needs_copy,
+    "03.4": Code(mappings, "That is vma_needs_copy: only private pages that were stored to cannot "
+                 "be had again by a fault."),
     "03.5": check_lone_fault,
+    "03.6": check_cow,
 }

@@ -1,10 +1,13 @@
 """Exercises of notebook 06: share hugetlb PMD tables."""
 
+from collections.abc import Iterator
+
 from ..abi import MAP_FIXED, MAP_PRIVATE, MAP_SHARED
 from ..geometry import TINY
 from ..machine import Machine
 from ..sharing import shareable
-from .exercise import Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import Case, Code, Exercise
 
 BASE, SPAN = 0x40000, 0x10000           # a PMD table of TINY maps 64 KiB, four huge pages
 
@@ -53,11 +56,9 @@ def refilled_hole() -> int:
     return client.minor_faults - before
 
 
-def check_shareable(answer) -> Verdict:
-    """Compare the reader's rule with the machine's for hugetlb and other mappings of every size."""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('06.5', shareable).")
-    machine, tried = Machine(TINY, trace=False), 0
+def layouts() -> Iterator[Case]:
+    """Mappings of every size around a span, shared and private, at both levels."""
+    machine = Machine(TINY, trace=False)
     file = machine.memfd("f", 0x40000)
     for level in (1, 2):
         span = TINY.span(level)
@@ -67,14 +68,10 @@ def check_shareable(answer) -> Verdict:
                     task = machine.spawn("t")
                     task.mmap(start, length, "rw", flags, file)
                     vma = task.mm.vmas[0]
-                    right = shareable(vma, BASE, level)
-                    if bool(answer(vma, BASE, level)) != right:
-                        return Verdict(False, f"For {vma}, base {BASE:#x} and a span of {span:#x} "
-                                       f"the table {'may' if right else 'may not'} be shared; "
-                                       "your rule says otherwise. " + reason(vma, span))
+                    yield Case(f"for {vma}, base {BASE:#x} and a span of {span:#x}",
+                               (vma, BASE, level), shareable(vma, BASE, level),
+                               lambda got, vma=vma, span=span: reason(vma, span))
                     task.exit()
-                    tried += 1
-    return Verdict(True, f"Your rule agrees with the machine's on all {tried} layouts.")
 
 
 def reason(vma, span: int) -> str:
@@ -83,6 +80,30 @@ def reason(vma, span: int) -> str:
         return "Do stores reach the file?"
     return (f"The table maps [{BASE:#x}, {BASE + span:#x}). "
             "Could the process reach something through it that it has not mapped?")
+
+
+def check_elsewhere(answer) -> Verdict:
+    """Run the reader's script: has a PMD table two users, at different addresses?"""
+    machine = Machine(TINY, huge_pages=16)
+    machine.mount("hugetlbfs", "/huge")
+    answer(machine)
+    at: dict = {}                       # table: the addresses that it maps
+    for task in machine.tasks:
+        for addr in range(0, TINY.task_size, SPAN):
+            table = machine.tables.table_at(task.mm.pgd, addr, 2)
+            if table is not None:
+                at.setdefault(table, {})[addr] = task.name
+    if not at:
+        return Verdict(False, "Nobody has a PMD table after your script.")
+    if not any(table.users > 1 for table in at):
+        return Verdict(False, "No PMD table has two users after your script. The four conditions "
+                       "are a little above.")
+    for table, places in at.items():
+        if table.users > 1 and len(places) > 1:
+            told = " and ".join(f"{addr:#x} of {name}" for addr, name in places.items())
+            return Verdict(True, f"One PMD table maps {told}. A table holds no address, so it "
+                           "does not matter where it is linked.")
+    return Verdict(False, "A PMD table has two users, but at the same address.")
 
 
 EXERCISES = {
@@ -114,5 +135,6 @@ EXERCISES = {
                  0: "munmap of one page dropped the client's link to the whole table.",
                  3: "And the page that was mapped again?"},
         "How many mappings does the client have in this span?"),
-    "06.5": check_shareable,
+    "06.5": Code(layouts, "Your rule agrees with the machine's on all {tried} layouts."),
+    "06.6": check_elsewhere,
 }

@@ -1,12 +1,13 @@
 """Exercises of notebook 11: ask your own kernel."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .. import abilities
 from ..abi import MADV_DONTNEED, MAP_SHARED
 from ..machine import Machine
+from ..verdict import Verdict
 from ..worlds import present
-from .exercise import ANON, Exercise, Verdict
+from .exercise import ANON, Case, Code, Exercise
 
 MIB, AT = 1 << 20, 1 << 40
 WINDOWS = (16, 1, 4, 64)                # of fault-around, in pages
@@ -61,19 +62,20 @@ def second_opinion(function: Callable, tell: Callable) -> str:
 
 
 def check_window(answer) -> Verdict:
-    """Does the reader's function measure fault-around?"""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('11.4', window).")
+    """Does the reader's function measure fault-around, here and on this kernel?"""
+    verdict = Code(windows, "It measures, since it is right for {tried} machines.")(answer)
+    if not verdict:
+        return verdict
+    return Verdict(True, f"{verdict.why} "
+                   + second_opinion(answer, lambda world, got: f"{got} pages"))
+
+
+def windows() -> Iterator[Case]:
     for pages in WINDOWS:
-        got = answer(Machine(fault_around=pages, trace=False))
-        if got is ...:
-            return Verdict(False, "Put your measurement in the place of the three dots.")
-        if got != pages:
-            return Verdict(False, f"On a machine that maps {pages} pages in a fault your function "
-                           f"says {got!r}. Are all pages of the file in the page cache before the "
-                           "first load, and are there enough of them?")
-    said = second_opinion(answer, lambda world, got: f"{got} pages")
-    return Verdict(True, f"It measures, since it is right for {len(WINDOWS)} machines. {said}")
+        yield Case(f"on a machine that maps {pages} page{'s' * (pages > 1)} in a fault",
+                   (Machine(fault_around=pages, trace=False),), pages,
+                   lambda got: "Are all pages of the file in the page cache before the first "
+                   "load, and are there enough of them?")
 
 
 def figures(world, task) -> str:
@@ -82,8 +84,6 @@ def figures(world, task) -> str:
 
 def check_empty_tables(answer) -> Verdict:
     """Has the task that the reader's scenario returns tables, and no page?"""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('11.5', scenario).")
     machine = Machine()
     task = answer(machine)
     if task not in machine.tasks:

@@ -1,25 +1,18 @@
 """Exercises of notebook 07: share a layout with mshare."""
 
-from collections.abc import Iterator
-
-from ..abi import MAP_FIXED, MAP_SHARED, MSHAREFS_CREATE_MAPPING
+from ..abi import MAP_SHARED
 from ..geometry import TINY
 from ..machine import Machine
-from ..msharefile import MshareCreate
 from ..sharing import FileTableCache, Private
 from ..task import Task
-from .exercise import Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import Code, Exercise
+from .guest import PATH, SLOT, faults, mounted
+from .threads import taken_away
 
-SLOT, PAGE = TINY.span(3), TINY.page_size
-PATH = "/sys/fs/mshare/pool"
+PAGE = TINY.page_size
 FULL = range(0, SLOT, PAGE)             # every page of a slot
 FAR = (0, SLOT // 4)                    # two pages below different PMD tables
-
-
-def mounted(version: int = 2022, **options) -> Machine:
-    machine = Machine(TINY, **options)
-    machine.mount("msharefs", "/sys/fs/mshare", version=version)
-    return machine
 
 
 def attach(machine: Machine, name: str, slots: int = 1) -> Task:
@@ -81,87 +74,15 @@ def orphaned() -> Machine:
     return machine
 
 
-def cases() -> Iterator[tuple[str, tuple, int | str]]:
-    """(what is asked, the arguments, what a fault there really does), by both sets of rules."""
-    for version in (2022, 2025):
-        for who in ("server", "client"):
-            for touched in ((), ("server",), ("server", "client")):
-                for addr in (0x1000, 0x6000, SLOT + 0x5000):
-                    machine = world(version)
-                    tasks = {task.name: task for task in machine.tasks}
-                    for name in touched:
-                        tasks[name].load(tasks[name].mm.vmas[0].start + 0x2000)
-                    yield probe(machine, tasks[who], addr)
-
-
-def world(version: int) -> Machine:
-    """A region of two slots and two guests; by the rules of 2025 at different addresses."""
-    machine = mounted(version)
-    for name, at in ("server", SLOT), ("client", SLOT if version == 2022 else 2 * SLOT):
-        task = machine.spawn(name)
-        file = task.open(PATH)
-        if version == 2025 and not file.size:
-            file.truncate(2 * SLOT)
-            file.ioctl(MSHAREFS_CREATE_MAPPING, MshareCreate(
-                0, 2 * SLOT, 0, "rw", MAP_SHARED | MAP_FIXED))
-        task.mmap(at, 2 * SLOT, "rw", MAP_SHARED | MAP_FIXED, file)
-    return machine
-
-
-def probe(machine: Machine, task: Task, offset: int) -> tuple[str, tuple, int | str]:
-    """What the first exception of a load does, and what the reader's function is given for it."""
-    vma, region = task.mm.vmas[0], task.mm.vmas[0].file.inode.region
-    addr = vma.start + offset
-
-    def table(mm):
-        def frame(at: int) -> int | None:
-            there = machine.tables.table_at(mm.pgd, at, 3)
-            return None if there is None else there.pfn
-        return frame
-    # Later faults change the tables: the reader sees those of now.
-    known = {(mm.name, at): table(mm)(at) for mm in (task.mm, region.host)
-             for at in range(0, TINY.task_size, PAGE)}
-
-    def guest_table(at: int) -> int | None:
-        return known[task.mm.name, at // PAGE * PAGE]
-
-    def host_table(at: int) -> int | None:
-        return known[region.host.name, at // PAGE * PAGE]
-    there = {task.name: guest_table(addr), "the region": host_table(region.host_addr(vma, addr))}
-    told = (f"{task.name} faults at {addr:#x}; its mapping starts at {vma.start:#x}, the region at "
-            f"{region.start:#x}; for this slot "
-            + ", ".join(f"{who} has {'no table' if pfn is None else f'table {pfn}'}"
-                        for who, pfn in there.items()))
-    task.load(addr)
-    event = next(e for e in machine.trace[-1].events if e.kind in ("link", "host"))
-    return told, (addr, vma.start, region.start, guest_table, host_table), \
-        "link" if event.kind == "link" else event.addr
-
-
-def check_fault(answer) -> Verdict:
-    """Compare the reader's rule with what the first exception at each place does."""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('07.5', fault).")
-    tried = 0
-    for told, arguments, right in cases():
-        got = answer(*arguments)
-        if type(got) is not type(right) or got != right:
-            return Verdict(False, f"{told}. Your function says {shown(got)}. {why(got, right)}")
-        tried += 1
-    return Verdict(True, f"Your function does what the machine does, in {tried} places.")
-
-
-def shown(answer) -> str:
-    return f"{answer:#x}" if type(answer) is int else repr(answer)
-
-
-def why(got, right) -> str:
-    """What to look at."""
-    if right == "link":
-        return "There is something to link, and without the link the guest's walk ends too early."
-    if got == "link":
-        return "Is there a table to link that the guest does not have?"
-    return "Where in the host is this byte of the region?"
+def check_taken_away(answer) -> Verdict:
+    """Run the reader's script: does a process lose what it could access, by another's call?"""
+    machine = mounted()
+    verdict = taken_away(machine, answer)
+    if verdict and any(step.call == "clone" for step in machine.trace):
+        return Verdict(False, "There are threads in it. Do it with processes.")
+    return verdict and Verdict(True, "Another process has taken it away from "
+                               f"{machine.trace[-1].actor}, whose own list of mappings has not "
+                               "changed. That is what sharing a layout means.")
 
 
 EXERCISES = {
@@ -207,5 +128,6 @@ EXERCISES = {
                  1: "And what hangs below this table?",
                  2: "How many levels are there between a top-level entry and a page?"},
         "What does a region live by, and who has that still?"),
-    "07.5": check_fault,
+    "07.5": Code(faults, "Your function does what the machine does, in {tried} places."),
+    "07.6": check_taken_away,
 }

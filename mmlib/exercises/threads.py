@@ -4,7 +4,8 @@ from ..abi import MAP_SHARED
 from ..geometry import TINY
 from ..machine import Machine
 from ..signals import Segfault
-from .exercise import ANON, Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import ANON, Exercise
 
 
 def process(pages: int = 3, cpus: int = 1) -> Machine:
@@ -59,9 +60,11 @@ def copies_after_an_exit() -> int:
 
 def check_taken_away(answer) -> Verdict:
     """Run the reader's script: does a task lose what it could access, without a call of its own?"""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('05.5', script).")
-    machine = Machine(TINY, cpus=2)
+    return taken_away(Machine(TINY, cpus=2), answer)
+
+
+def taken_away(machine: Machine, answer) -> Verdict:
+    """Does the script *answer* end in SIGSEGV, at an access that has gone well before?"""
     try:
         answer(machine)
     except Segfault:

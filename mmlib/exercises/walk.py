@@ -1,11 +1,13 @@
 """Exercises of notebook 01: walk an address."""
 
 import random
+from collections.abc import Iterator
 
 from ..abi import MAP_HUGETLB
 from ..geometry import PS, TINY, X86_64, P, entry_pfn
 from ..machine import Machine
-from .exercise import ANON, Exercise, Verdict
+from ..verdict import Verdict
+from .exercise import ANON, Case, Code, Exercise
 
 ADDRESS = 0x7F12_3456_7ABC              # of exercise 1
 INDICES, OFFSET = (1, 2, 3, 0), 0x10    # of exercise 2
@@ -31,40 +33,49 @@ def entries_read() -> int:
     return sum(e.kind == "walk" for step in machine.trace[before:] for e in step.events)
 
 
-def check_walk(answer) -> Verdict:
-    """Run the reader's walk over a machine with holes and a huge page, and compare with the
-    MMU's."""
-    if not callable(answer):
-        return Verdict(False, "Give the function itself: check('01.4', my_walk).")
-    machine, rng = Machine(TINY, huge_pages=1, trace=False), random.Random(1)
-    task = machine.spawn()
-    for start in (0x4000, 0x30000, 0xC0000):
-        task.mmap(start, 0x4000, "rw", ANON)
-        task.touch(start + 0x1000, 0x2000, write=True)
-    task.mmap(HUGE, TINY.huge_size, "rw", ANON | MAP_HUGETLB)
-    task.store(HUGE, b"x")
+def machines() -> Iterator[Machine]:
+    """Random machines: holes, pages that nobody may touch, and a huge page."""
+    for seed in range(6):
+        rng = random.Random(seed)
+        machine = Machine(TINY, huge_pages=1, trace=False)
+        task = machine.spawn()
+        for start in rng.sample(range(0x10000, TINY.task_size, 0x10000), 4):
+            if start != HUGE:
+                task.mmap(start, 0x4000, "rw", ANON)
+                task.touch(start + 0x1000, 0x2000, write=True)
+        task.mprotect(task.mm.vmas[0].start + 0x1000, 0x1000, "")
+        task.mmap(HUGE, TINY.huge_size, "rw", ANON | MAP_HUGETLB)
+        task.store(HUGE, b"x")
+        yield machine
 
-    def read(pfn: int, index: int) -> int:
-        return machine.tables.get(machine.tables.by_pfn[pfn], index)
 
-    for addr in [0x5008, 0x4000, 0x31FFF, 0xC2000, HUGE, HUGE + 0x2345] + [
-            rng.randrange(TINY.task_size) for _ in range(200)]:
-        table, _, entry = machine.tables.walk(task.mm.pgd, addr)[-1]
-        right = (entry_pfn(entry) << 12) + addr % TINY.entry_span(table.level) \
-            if entry & P else None
-        why = ("Nothing is mapped there: one of the entries is empty." if right is None else
-               "A huge page is mapped there: an entry above the PTE table has the PS bit."
-               if entry & PS else
-               "A page is mapped there; is the offset in the page added?")
-        try:
-            got = answer(read, task.mm.pgd.pfn, addr)
-        except Exception as failed:
-            return Verdict(False, f"For {addr:#x} your function ended with "
-                           f"{type(failed).__name__}: {failed}. {why}")
-        if got != right:
-            return Verdict(False, f"For {addr:#x} your function returned {got!r}. {why}")
-    return Verdict(True, "Your walk agrees with the MMU at every address that was tried, in holes "
-                   "and in a huge page too.")
+def walks() -> Iterator[Case]:
+    """Addresses, and where the MMU ends for each."""
+    for number, machine in enumerate(machines()):
+        mm, rng = machine.tasks[0].mm, random.Random(number)
+
+        def read(pfn: int, index: int, tables=machine.tables) -> int:
+            return tables.get(tables.by_pfn[pfn], index)
+
+        edges = [addr for vma in mm.vmas for addr in (vma.start + 0x1008, vma.end - 1)]
+        for addr in [HUGE, HUGE + 0x2345, *edges, *(rng.randrange(TINY.task_size)
+                                                    for _ in range(50))]:
+            table, _, entry = machine.tables.walk(mm.pgd, addr)[-1]
+            right = (entry_pfn(entry) << 12) + addr % TINY.entry_span(table.level) \
+                if entry & P else None
+            yield Case(f"for {addr:#x}", (read, mm.pgd.pfn, addr), right,
+                       lambda got, entry=entry: where(entry))
+
+
+def where(entry: int) -> str:
+    """What the walk should have met."""
+    if not entry:
+        return "Nothing is mapped there: one of the entries is empty."
+    if not entry & P:
+        return "The last entry is not empty, but it is not present: nobody may touch the page."
+    if entry & PS:
+        return "A huge page is mapped there: an entry above the PTE table has the PS bit."
+    return "A page is mapped there; is the offset in the page added?"
 
 
 def check_one_bit(answer) -> Verdict:
@@ -98,6 +109,7 @@ EXERCISES = {
                  entries_read() // 2: "Does the TLB entry of one page translate its neighbour?",
                  2: "That is the number of walks. How many entries does a walk read?"},
         "How many of the four loads find their page in the TLB?"),
-    "01.4": check_walk,
+    "01.4": Code(walks, "Your walk agrees with the MMU at {tried} addresses of six random "
+                 "machines, in holes and in huge pages too."),
     "01.5": check_one_bit,
 }

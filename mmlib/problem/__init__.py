@@ -74,9 +74,8 @@ def text(made: Problem, answer: bool) -> str:
         return repr(made)
     asked = made.script if not made.shows_code else Lines(made.ask.splitlines())
     lines = "\n".join(f"    {line}" for line in asked)
-    return (f"{made}\n\nAnswer: {made.form.format(made.answer)}\n\n{made.reason}\n\n"
-            f"A machine says so too, if it is asked{' after these lines' * made.shows_code}:\n\n"
-            f"{lines}")
+    return (f"{made}\n\nAnswer: {made.form.format(made.answer)}\n\n{made.reason}\n\nTo ask a "
+            f"machine, run {'the lines above and then ' * made.shows_code}these:\n\n{lines}")
 
 
 def told(made: Problem, answer: bool) -> dict:

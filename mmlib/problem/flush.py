@@ -1,4 +1,4 @@
-"""say how many CPUs must flush their TLBs
+"""Count the CPUs that must flush their TLBs.
 
 A flush goes to the CPUs that an mm has run on, and only if an entry lost something.  Each CPU of
 each mm counts as a target.
@@ -31,11 +31,9 @@ def family(rng: random.Random) -> Problem:
         code.append(f'{name} = a.{"clone" if thread else "fork"}("{name}")')
         mms[name] = "a" if thread else name
         forked |= not thread
-        if rng.random() < 0.8:
+        if rng.random() < 0.8:          # else it stays where it was made, and does nothing
             code += [f"{name}.run_on({cpu})", f"{name}.load({BASE:#x})"]
             cpus.setdefault(mms[name], set()).add(cpu)
-        else:
-            code.append(f"{name}.run_on({cpu})")
     last, what = rng.choice((
         (f"a.munmap({BASE:#x}, 0x1000)", "zap"), (f"a.munmap({BASE + 0x3000:#x}, 0x1000)", "empty"),
         (f"a.madvise({BASE:#x}, 0x4000, MADV_DONTNEED)", "zap"),
@@ -86,7 +84,7 @@ def hole(rng: random.Random) -> Problem:
         code.append(f"{name}.load({0x40000 + page * 0x1000:#x})")
         cpus[name].add(cpu)
         if rng.random() < 0.3:
-            other = rng.randrange(CPUS)
+            other = (cpu + rng.randrange(1, CPUS)) % CPUS
             code += [f"{name}.run_on({other})", code[-1]]
             cpus[name].add(other)
     reaches = {name: page is not None and (page == 0 or cached) for name, page in touched.items()}

@@ -1,4 +1,4 @@
-"""follow the pages of a family of processes: copies, pages, what each one sees
+"""Follow the pages of a family of processes: copies, pages, faults, what each one sees.
 
 A store to a page that others have copies it; the last one that has it takes it as it is.
 """
@@ -7,7 +7,7 @@ import random
 
 from .question import Problem, mistakes, plural
 
-NAMES, BASE = "abcdef", 0x4000
+NAMES, BASE = "abcdef", 0x40000
 
 
 class Family:
@@ -103,13 +103,12 @@ def asked(rng: random.Random, family: Family, alive: list[str], code: tuple[str,
                  family.frames[family.entries[name][page][0]], f"{name}.load({addr:#x}).decode()",
                  []),
     }[kind]
-    said = (f"So {name} loads {answer!r}." if kind == "sees" else
-            f"That makes {plural(answer, {'copies': 'copy', 'pages': 'page', 'faults': 'fault'}[kind])}"
-            + " in all" * (kind != "pages") + ".")
+    noun = {"copies": "copy", "pages": "page", "faults": "fault", "sees": ""}[kind]
+    said = (f"That makes {plural(answer, noun)}." if noun else f"So {name} loads {answer!r}.")
     return Problem(
         given="Processes of TINY; all pages lie in one PTE table.",
         question=question, answer=answer, why=(*family.why, said), code=code, ask=ask,
-        hint="Whose page did the last store before change, the one that this process has?"
+        hint="Which page does this process have at the end, and who stored to that page last?"
         if kind == "sees" else
         "Follow each page: how many processes have it, and may the one that stores?",
         mistakes=mistakes(answer, *rows))

@@ -1,4 +1,4 @@
-"""count the faults of processes that share a region of msharefs (2022)
+"""Count the faults of processes that share a region of msharefs (2022).
 
 A fault links the slot if the region has a table for it, and that is all; else the region's own
 address space fills the page, billed to the one who faulted, and the slot is linked by the next
@@ -16,8 +16,8 @@ def make(rng: random.Random) -> Problem:
     code = ["machine = Machine(TINY)", 'machine.mount("msharefs", "/mshare")']
     names = "abc"[:rng.choice((2, 2, 3))]
     for name in names:
-        code += [f'{name} = machine.spawn("{name}")',
-                 f'{name}.mmap({SLOT:#x}, {3 * SLOT:#x}, "rw", MAP_SHARED, {name}.open("/mshare/db"))']
+        code += [f'{name} = machine.spawn("{name}")', f'{name}.mmap({SLOT:#x}, {3 * SLOT:#x}, "rw",'
+                 f' MAP_SHARED, {name}.open("/mshare/db"))']
     places = [(slot, page) for slot in (1, 2, 3) for page in rng.sample(range(64), 2)]
     pages, linked, why = {}, set(), []              # a page that was only read is the zero page
     exceptions, billed = dict.fromkeys(names, 0), dict.fromkeys(names, 0)

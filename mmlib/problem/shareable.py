@@ -1,4 +1,4 @@
-"""will a process share PMD tables with another? (hugetlb)
+"""Will it share? Count the PMD tables that two mappings of hugetlb have in common.
 
 A PMD table can serve a second mapping if both are MAP_SHARED, cover its whole span, allow the
 same, and have the same pages at the same indices (page_table_shareable, huge_pmd_share).

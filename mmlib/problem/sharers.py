@@ -1,4 +1,4 @@
-"""say who uses whose page table, if tables are kept with the file
+"""Say who uses whose page table, if tables are kept with the file.
 
 A table of the cache serves every shared mapping that covers its span, has the same page of the
 file there, and allows the same: one set for those that may store, one for those that may not,
@@ -28,7 +28,7 @@ def make(rng: random.Random) -> Problem:
     code = ["machine = Machine(TINY, sharing=FileTableCache())",
             'file = machine.memfd("db", 0x10000)', 'a = machine.spawn("a")',
             *mapping("a", WAYS["same"][0])]
-    right, why, hints, places = [], [], {}, {"a": BASE}
+    right, why, places = [], [], {"a": BASE}
     ways = rng.sample([*WAYS, "thread", "child", "optout"], rng.choice((3, 4)))
     for name, way in zip("bcde", ways):
         if way == "thread":
@@ -36,7 +36,8 @@ def make(rng: random.Random) -> Problem:
             no, said = None, "a thread of a: it has a's tables, whatever they are."
         elif way == "child":
             code += [f'{name} = a.fork("{name}")', f"{name}.load({BASE:#x})"]
-            no, said = None, "a child with the same mapping: its first fault links the file's table."
+            no = None
+            said = "a child with the same mapping: its first fault links the file's table."
         elif way == "optout":
             code += [f'{name} = machine.spawn("{name}")', f"{name}.share_tables = False",
                      *mapping(name, WAYS["same"][0])]
@@ -48,13 +49,13 @@ def make(rng: random.Random) -> Problem:
         places[name] = WAYS[way][0][0] if way in WAYS else BASE
         right += [name] * (no is None)
         why.append(f"{name}: {'yes, ' + said if no is None else 'no, ' + no}")
-        hints[name] = ("Compare its mapping with a's: flags, what it covers, which page is where, "
-                       "what it allows.") if way in WAYS else "Whose tables does it use, and why?"
     return Problem(
-        given=SIZES,
+        given="Page tables are kept with the file, as a mail of 2022 proposes. " + SIZES,
         question="Which other tasks have the PTE table in which a has page 0 of the file? Answer "
                  "with a tuple of their names, such as ('b', 'd').",
-        answer=tuple(right), why=tuple(why), code=tuple(code), hint="", hints=hints,
+        answer=tuple(right), why=tuple(why), code=tuple(code), choices=tuple("bcde"[:len(ways)]),
+        hint="Compare each mapping with that of a: its flags, what it covers, which page is where, "
+             "what it allows. A thread has no mapping of its own.",
         ask=f"places = {{{', '.join(f'{name!r}: {at:#x}' for name, at in places.items())}}}\n"
             "own = {t.name: machine.tables.table_at(t.mm.pgd, places[t.name], 1)\n"
             "       for t in machine.tasks}\n"

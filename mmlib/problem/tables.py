@@ -1,4 +1,4 @@
-"""count the page tables of a process
+"""Count the page tables of a process.
 
 A table of a level exists for each span of that level in which a page was touched; mmap alone
 makes none.  The top-level table is not counted, as in VmPTE.
@@ -16,7 +16,7 @@ UNITS = {TINY: (0x1000,) * 3 + (0x4000,), X86_64: (0x1000, 0x100000, 0x200000, 0
 
 def make(rng: random.Random) -> Problem:
     geometry = rng.choice((TINY, X86_64))
-    code = [f"machine = Machine({geometry})", 'a = machine.spawn("a")']
+    code = [f"machine = Machine({geometry}, trace=False)", 'a = machine.spawn("a")']
     mapped, touched = [], []
     for start, length in layout(rng, geometry):
         code.append(f'a.mmap({start:#x}, {length:#x}, "rw", ANON)')

@@ -1,4 +1,4 @@
-"""translate an address by the entries of the page tables
+"""Translate an address by the entries of the page tables.
 
 Frames are handed out lowest first: the top-level table is in frame 2, and the first store to a
 page takes a frame for each table that is missing on the way, top down, and then one for the page.
@@ -77,7 +77,8 @@ def asked(geometry: Geometry, tables: dict, addr: int, code: tuple[str, ...]) ->
               f"0:\n{dump}",
         question=f"To which physical address does {addr:#x} lead? Answer with a number, or with "
                  "-1 if the walk meets an empty entry.",
-        answer=answer, form="{0} ({0:#x})" if answer >= 0 else "{}", why=tuple(why), code=code, shows_code=False,
+        answer=answer, form="{0} ({0:#x})" if answer >= 0 else "{}",
+        why=tuple(why), code=code, shows_code=False,
         ask=f"int(a.translate([{addr:#x}])[0])",
         hint=f"Cut the address from the right: 12 bits of offset, then {geometry.bits} bits an "
              "index. In an entry, the bits from 12 up are the number of the next frame.",

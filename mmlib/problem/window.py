@@ -1,4 +1,4 @@
-"""count the faults of loads from a file, with fault-around
+"""Count the faults of loads from a file, with fault-around.
 
 A load of a page that is not mapped maps the cached pages around it as well: those of the 16 PTE
 entries of an aligned window, as far as they lie in the mapping and in the file
@@ -20,7 +20,8 @@ def make(rng: random.Random) -> Problem:
     loads = [rng.randrange(pages) for _ in range(rng.choice((4, 5, 6)))]
     if rng.random() < 0.5:              # a neighbour of the first one
         loads[1] = min(loads[0] + rng.choice((1, 3)), pages - 1)
-    code = ["machine = Machine(X86_64)", f'a, file = machine.spawn("a"), machine.memfd("f", {size} * 4096)']
+    code = ["machine = Machine(X86_64)", 'a = machine.spawn("a")',
+            f'file = a.memfd("f", {size} * 4096)']
     if cached:
         code.append(f"file.pwrite(bytes({cached} * 4096), 0)")
     code.append(f'a.mmap({start:#x}, {pages} * 4096, "r", MAP_SHARED, file, {skip} * 4096)')
