@@ -152,7 +152,7 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
         for n in range(diverge):
             offset = (n * processes + number) * stride
             task.mmap(at + offset, page, "rw", MAP_PRIVATE | MAP_FIXED, file, offset)
-            task.store(at + offset, b"own")
+            task.touch(at + offset, 1, write=True)
     return machine
 
 
