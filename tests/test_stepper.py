@@ -10,7 +10,7 @@ import pytest
 import scenes
 from scenes import ANON, PAGE
 
-from mmlib import MAP_SHARED, TINY, FileTableCache, Machine, Private, Trace
+from mmlib import MAP_SHARED, TINY, X86_64, FileTableCache, Machine, Private, Trace
 from mmlib.geometry import entry_pfn
 from mmlib.views.ask import QUESTIONS, Question
 from mmlib.views.outline import describe
@@ -151,6 +151,21 @@ def test_entries_and_pages_are_told_in_runs():
                                for i, e in table.entries]
             pages = [pool[i] for i in pool[told["pages"]]]
             assert sum(row[1] for row in pages) == sum(f.count for f in step.after.frames)
+
+
+def test_a_large_machine_is_told_by_what_is_alike():
+    """One address space for many, and that of the call; a few kB for a million pages."""
+    m = Machine(X86_64)
+    a = m.spawn("a")
+    a.mmap(0x40000000, 4 << 30, "rw", MAP_SHARED, m.memfd("db", 4 << 30))
+    a.touch(0x40000000, 4 << 30)
+    for _ in range(3):
+        a.fork().touch(0x40000000, 4 << 30)
+    stepper = Stepper(m.trace[-2:])
+    step = track(stepper)["steps"][-1]
+    pool = stepper.data["pool"]
+    assert m.trace[-1].after.folded and size(stepper) < 30_000
+    assert [pool[i][0] for i in pool[step["mms"]]] == ["a and 3 like it", "a.3"]
 
 
 def test_the_state_is_json(tmp_path):

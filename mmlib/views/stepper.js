@@ -35,7 +35,7 @@ export function mount(element, data, host = {}) {
   const score = make("span", { class: "mm-tally" });
   const bar = make("div", { class: "mm-bar", role: "toolbar", "aria-label": "Steps" },
     first, back, next, last, jump, make("span", {}, `of ${n}`), playing, speed, events, score);
-  const say = make("div", { class: "mm-say", role: "status", "aria-live": "polite" });
+  const say = make("div", { class: alone ? "mm-say" : "mm-say two", role: "status", "aria-live": "polite" });
   const quiz = asking(say, score, main.pic, alone ? main.steps : longest.steps.map(() => ({})), (k, verdict) => show([k, 0], verdict));
   const table = tablePane();
   const more = alone ? panes(main, pool, light) : twoPanes(views, pool, data.differences);

@@ -61,7 +61,8 @@ export function meaning(now, level, found) {
 export function pageName(page, pfn) {
   if (!page) return `frame ${pfn}`;
   if (page.kind === "zero") return "the zero page";
-  const file = page.kind === "file" ? `, page ${page.index} of ${page.file}` : "";
+  const name = page.file.replace(/^\/memfd:(.*) \(deleted\)$/, "$1");
+  const file = page.kind === "file" ? `, page ${page.index} of ${name}` : "";
   return `page ${pfn}${file}${page.mapcount > 1 ? `, mapped x${page.mapcount}` : ""}`;
 }
 
