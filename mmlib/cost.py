@@ -125,7 +125,6 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
                diverge: int = 0, watch=None, cpus: int = 1) -> Machine:
     """The machine after the run; the processes are dealt out to its CPUs in turn."""
     policy, huge, threads = REGIMES[regime]
-    page = HUGE if huge else PAGE
     machine = Machine(sharing=policy(), trace=False, cpus=cpus,
                       huge_pages=(size // HUGE + diverge * processes) * huge)
     if huge:
@@ -134,7 +133,7 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
         file.truncate(size)
     else:
         file = machine.memfd("db", size)
-    at, first, length = SLOT + misalign, None, size
+    at, first, length, page = SLOT + misalign, None, size, HUGE if huge else PAGE
     if regime == "mshare":              # a region of its own, made of whole slots: no file offset
         machine.mount("msharefs", "/mshare")
         file, at, length = machine.open("/mshare/db"), SLOT, -(-size // SLOT) * SLOT
@@ -153,16 +152,16 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
         for n in range(diverge):
             offset = (n * processes + number) * stride
             task.mmap(at + offset, page, "rw", MAP_PRIVATE | MAP_FIXED, file, offset)
-            task.store(at + offset, b"own")
+            task.touch(at + offset, 1, write=True)
     return machine
 
 
 def progress(regime: str, numbers):
-    """*numbers*, and on a terminal how far they are, once a second."""
+    """*numbers*, and on stderr how far they are, once a second."""
     last, told = time.monotonic(), False
     for number in numbers:
         yield number
-        if sys.stderr.isatty() and time.monotonic() - last > 1:
+        if time.monotonic() - last > 1:
             last, told = time.monotonic(), True
             print(f"\r{regime}: {number + 1} of {len(numbers)}", end="", file=sys.stderr,
                   flush=True)

@@ -117,7 +117,7 @@ def test_this_kernel_answers_the_notebook_as_recorded(scenarios, as_recorded):
     """Every scenario that does not need an administrator."""
     asked = [(scenario, ask(scenario)) for scenario, on, huge in scenarios
              if on == "here" and not huge]
-    assert len(asked) == 8
+    assert len(asked) == 9
     for scenario, answers in asked:
         assert answers.source.startswith("Measured just now"), scenario.__name__
         assert answers.agree and answers.measured == answers.recorded, f"{answers}"

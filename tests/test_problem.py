@@ -33,8 +33,8 @@ def ask_a_machine(made, **instead):
 def wrong_answers(made):
     """Known mistakes, and some that nobody foresaw."""
     if isinstance(made.answer, tuple):
-        yield from ({*made.answer} ^ {member} for member in made.hints)
-        yield [*made.hints] if len(made.answer) < len(made.hints) else []
+        yield from ({*made.answer} ^ {member} for member in made.choices)
+        yield [*made.choices] if len(made.answer) < len(made.choices) else []
     else:
         yield from made.mistakes
         yield made.answer + (1000 if isinstance(made.answer, int) else "?")
@@ -130,7 +130,9 @@ def test_sets_come_in_any_order():
     assert made.check([6, 4, 2, 1]) and made.check({1, 2, 4, 6})
     assert made.check((1, 2, 9)).why == "9 is none of 1, 2, 3, 4, 5, 6."
     assert "tuple, not int" in made.check(3).why
-    assert made.check((1, 2, 3, 4, 6)).why.startswith("Look at 3 again.")
+    assert made.check((1, 2, 3)).why.startswith("Not all that you name belongs there, and something ")
+    assert made.check((1, 2, 3, 4, 6)).why.startswith("Not all that you name belongs there. ")
+    assert made.check((1,)).why.startswith("What you name belongs there, but something is missing. ")
 
 
 def test_an_answer_of_another_type():

@@ -75,7 +75,7 @@ def test_a_copy_has_no_solution(path, student):
     solutions = SOLUTION.findall(told)
     assert len(solutions) == told.count("<summary>Solution") == len(
         exercises(nbformat.read(path, as_version=4)))
-    assert "<summary>Solution" not in copy and copy.count("<summary>Hint") == len(solutions)
+    assert "<summary>Solution" not in copy and copy.count("<summary>Hint") >= len(solutions)
     for solution in solutions:
         inner = re.split(r"</?(?:details|summary)>|```\w*", solution)
         assert not [part for part in map(str.strip, inner)

@@ -19,7 +19,7 @@ def make(rng: random.Random) -> Problem:
     if set(kinds) != {"private"}:
         code.append('file = a.memfd("f", 0x2000)')
     code += [f'a.mmap({KINDS[kind][0]:#x}, 0x2000, "rw", {KINDS[kind][1]})' for kind in kinds]
-    entries, why, answer, hints = {}, [], [], {}
+    entries, why, answer = {}, [], []
     count, gone = rng.choice((6, 7, 8)), rng.choice((None, None, 3, 4))
     busy = [(kind, page) for kind in kinds for page in (0, 0x1000)]
     busy = rng.sample(busy, min(len(busy), rng.choice((2, 3))))
@@ -35,8 +35,6 @@ def make(rng: random.Random) -> Problem:
         call = f'a.store({addr:#x}, b"x")' if write else f"a.load({addr:#x})"
         code.append(f"{call:24}# {number}")
         faults, said, entries[addr] = access(kind, entries.get(addr), write)
-        hints[number] = ("What is in the entry by then, and does it allow a "
-                         f"{'store' if write else 'load'}?")
         why.append(f"Access {number}: {said}")
         answer += [number] * faults
     return Problem(
@@ -47,7 +45,8 @@ def make(rng: random.Random) -> Problem:
         ask="tuple(n for n, step in enumerate(\n"
             "    [s for s in machine.trace if s.call in ('load', 'store')], 1)\n"
             "    if any(event.kind == 'fault' for event in step.events))",
-        hint="", hints=hints)
+        hint="At each access: is anything in the entry by then, and does it allow this?",
+        choices=tuple(range(1, count + 1)))
 
 
 def access(kind: str, entry: str | None, write: bool) -> tuple[bool, str, str]:

@@ -66,7 +66,7 @@ def lines(rng: random.Random, now: list, code: list[str]) -> Problem:
 
 
 def signals(rng: random.Random, now: list, code: list[str]) -> Problem:
-    answer, hints, why = [], {}, spelled(now)
+    answer, why = [], spelled(now)
     if None in now:
         why.append("What was unmapped allows nothing.")
     code = ["from contextlib import suppress", *code]
@@ -77,11 +77,11 @@ def signals(rng: random.Random, now: list, code: list[str]) -> Problem:
         code.append(f"with suppress(Segfault): {call:25}# {number}")
         if not now[page] or write and now[page] != "rw":
             answer.append(number)
-        hints[number] = f"Which calls are about {addr:#x}, and which is the last of them?"
     why.append("SIGSEGV: " + (", ".join(map(str, answer)) or "none") + ".")
     return Problem(
         question="Which of the numbered accesses end in SIGSEGV? Answer with a tuple of their "
                  "numbers, such as (1, 4).",
-        answer=tuple(answer), why=tuple(why), code=tuple(code), hint="", hints=hints,
+        answer=tuple(answer), why=tuple(why), code=tuple(code), choices=(1, 2, 3, 4, 5),
+        hint="For each address: which call was the last that said what is allowed there?",
         ask="tuple(n for n, step in enumerate(\n"
             "    [s for s in machine.trace if s.call in ('load', 'store')], 1) if step.error)")

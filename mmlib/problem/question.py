@@ -24,7 +24,7 @@ class Problem:
     that can be run, and *ask* what to ask of a machine after it: *answer* must be what it says.
 
     *mistakes* are wrong answers with the sentence that meets each; *hint* meets all others.  Where
-    the answer is a set, *hints* has a sentence for each member that could be in it.
+    the answer is a set, *choices* are the members that it could have.
     """
 
     question: str
@@ -35,7 +35,7 @@ class Problem:
     hint: str
     given: str = ""
     mistakes: dict = field(default_factory=dict)
-    hints: dict = field(default_factory=dict)
+    choices: tuple = ()
     shows_code: bool = True             # False: the code would be no help, or the answer
     form: str = "{}"                    # how the answer is printed
     topic: str = ""
@@ -78,13 +78,16 @@ class Problem:
     def check_set(self, answer) -> Verdict:
         if not isinstance(answer, (tuple, list, set, frozenset)):
             return Verdict(False, f"The answer is a tuple, not {type(answer).__name__}.")
-        for unknown in answer:
-            if unknown not in self.hints:
-                return Verdict(False, f"{unknown!r} is none of {', '.join(map(str, self.hints))}.")
-        wrong = [member for member in self.hints if (member in answer) != (member in self.answer)]
-        if not wrong:
+        for member in answer:
+            if member not in self.choices:
+                return Verdict(False, f"{member!r} is none of {', '.join(map(str, self.choices))}.")
+        missing, surplus = set(self.answer) - set(answer), set(answer) - set(self.answer)
+        if not missing and not surplus:
             return Verdict(True, self.why[-1])
-        return Verdict(False, f"Look at {wrong[0]} again. {self.hints[wrong[0]]}")
+        told = "Not all that you name belongs there" if surplus else "What you name belongs there"
+        if missing:
+            told += ", and something is missing" if surplus else ", but something is missing"
+        return Verdict(False, f"{told}. {self.hint}")
 
 
 def wrapped(text: str) -> str:

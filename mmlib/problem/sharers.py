@@ -28,7 +28,7 @@ def make(rng: random.Random) -> Problem:
     code = ["machine = Machine(TINY, sharing=FileTableCache())",
             'file = machine.memfd("db", 0x10000)', 'a = machine.spawn("a")',
             *mapping("a", WAYS["same"][0])]
-    right, why, hints, places = [], [], {}, {"a": BASE}
+    right, why, places = [], [], {"a": BASE}
     ways = rng.sample([*WAYS, "thread", "child", "optout"], rng.choice((3, 4)))
     for name, way in zip("bcde", ways):
         if way == "thread":
@@ -49,13 +49,13 @@ def make(rng: random.Random) -> Problem:
         places[name] = WAYS[way][0][0] if way in WAYS else BASE
         right += [name] * (no is None)
         why.append(f"{name}: {'yes, ' + said if no is None else 'no, ' + no}")
-        hints[name] = ("Compare its mapping with a's: flags, what it covers, which page is where, "
-                       "what it allows.") if way in WAYS else "Whose tables does it use, and why?"
     return Problem(
-        given=SIZES,
+        given="Page tables are kept with the file, as a mail of 2022 proposes. " + SIZES,
         question="Which other tasks have the PTE table in which a has page 0 of the file? Answer "
                  "with a tuple of their names, such as ('b', 'd').",
-        answer=tuple(right), why=tuple(why), code=tuple(code), hint="", hints=hints,
+        answer=tuple(right), why=tuple(why), code=tuple(code), choices=tuple("bcde"[:len(ways)]),
+        hint="Compare each mapping with that of a: its flags, what it covers, which page is where, "
+             "what it allows. A thread has no mapping of its own.",
         ask=f"places = {{{', '.join(f'{name!r}: {at:#x}' for name, at in places.items())}}}\n"
             "own = {t.name: machine.tables.table_at(t.mm.pgd, places[t.name], 1)\n"
             "       for t in machine.tasks}\n"

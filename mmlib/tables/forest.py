@@ -1,5 +1,7 @@
 """Tables in a row that others than their parents may reach."""
 
+from bisect import bisect_left
+
 from ..extents import Forest, Run, is_link
 from ..geometry import entry_pfn
 from .ptdesc import Ptdesc
@@ -8,6 +10,9 @@ from .spans import Spans
 
 class Forests(Spans):
     """Forests are planted by a policy, or made of tables that a run implied."""
+
+    _sorted: list[int] = []             # the frames of all objects, as they were
+    _sorted_at = 0, 0, 0                # when there were so many, made and freed so far
 
     def plant(self, level: int, count: int, run: Run, published: bool) -> int:
         """*count* full tables of *level* that nothing points to yet, mapping what *run*, whose
@@ -46,9 +51,13 @@ class Forests(Spans):
 
     def objects(self, pfn: int, count: int) -> list[Ptdesc]:
         """The tables in a range of frames that are objects."""
-        if count < len(self.by_pfn):
+        if count < 8:
             return [t for n in range(pfn, pfn + count) if (t := self.by_pfn.get(n))]
-        return [self.by_pfn[n] for n in sorted(self.by_pfn) if pfn <= n < pfn + count]
+        now = len(self.by_pfn), self.allocated, self.freed
+        if now != self._sorted_at:
+            self._sorted_at, self._sorted = now, sorted(self.by_pfn)
+        first, last = (bisect_left(self._sorted, n) for n in (pfn, pfn + count))
+        return [self.by_pfn[n] for n in self._sorted[first:last]]
 
     def fell(self, lo: int, hi: int) -> Forest:
         """Take tables of one forest that nothing points to any more out, and free them."""
@@ -61,13 +70,15 @@ class Forests(Spans):
         return forest
 
     def settle(self, root: Ptdesc, start: int, end: int) -> None:
-        """Take out of the runs that meet [start, end) and lead to tables of a forest those tables
-        that are objects by now, or that nobody else uses any more."""
-        for _, table, run in self.runs(root, start, end, cut=False):
+        """Take out of the runs that lead to tables of a forest those tables that meet [start, end)
+        and are objects by now, or that nobody else uses any more."""
+        for base, table, run in self.runs(root, start, end, cut=False):
             if run.leaf:
                 continue
             unit = self.geometry.bits * (run.level - 1)
-            first, last = run.lo >> unit, (run.hi - 1 >> unit) + 1
+            low = max(run.lo, start - base >> self.shift)
+            high = min(run.hi, -(-(end - base) >> self.shift))
+            first, last = low >> unit, (high - 1 >> unit) + 1
             for target in self.objects(run.pfn + first, last - first):
                 self.cut_out(table, (target.pfn - run.pfn) << unit)
             for lo, hi, forest in self.forests.within(run.pfn + first, run.pfn + last):
