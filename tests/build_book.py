@@ -64,7 +64,8 @@ def mount_steppers(nb) -> bool:
         steps = view and mountable(models[view["model_id"]]["state"])
         if not steps:
             continue
-        still, found = output.data.get("text/html", ""), True
+        found = True                    # the still's caption speaks of a cell to run: none is here
+        still = re.sub(r" ?\(Run the cell [^)]*\)", "", output.data.get("text/html", ""))
         listing = re.match(r"(?s)<pre>.*?</pre>", still)    # the playground's text stays
         data = json.dumps(steps, separators=(",", ":")).replace("<", "\\u003c")
         output.data["text/html"] = (

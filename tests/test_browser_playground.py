@@ -202,6 +202,8 @@ def test_every_control_has_a_name(play):
 def test_text_and_edges_can_be_seen_in_both_themes(play, theme):
     """Text has 4.5:1, the edges of controls 3:1; a failed line is among it."""
     play.write("a = machine.spawn('a')\na.load(0x4000)")
+    play.root.get_by_label("Who").select_option("a")
+    play.root.get_by_label("does", exact=True).select_option("mmap")
     change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
     play.page.evaluate(change, theme)
     light = str("Light" in theme).lower()

@@ -88,7 +88,7 @@ def test_too_many_pages_have_no_picture():
     text = (A + "f = a.memfd('f', 1 << 29)\na.mmap(1 << 40, 1 << 29, 'rw', MAP_SHARED, f)\n"
             "a.touch(1 << 40, 400 << 20, write=True)\n" + "a.load(1 << 40)\n" * 4)
     ground = Playground("machine = Machine(X86_64)\n" + text)
-    assert ground.result["stepper"] is None and "too many pages to draw" in ground.result["say"]
+    assert ground.result["stepper"] is None and "too much to draw" in ground.result["say"]
     assert ground.result["told"][1][2] == "102400 faults"
 
 

@@ -25,7 +25,7 @@ from .still import figure
 from .told import Pool, data, track
 from .union import union
 
-PICTURED = 300_000                      # frames of all steps: what is more takes long to draw
+PICTURED = 50_000                       # pages and tables of all steps; more takes long to draw
 
 
 class Playground(anywidget.AnyWidget):
@@ -125,12 +125,17 @@ def shown(played: Play, name: str) -> dict:
         return result | {"say": f"Line {one.line} cannot be read, so nothing was run: {one.text}."}
     trace = played.machine.trace[played.first:]
     say = summed_up(played)
-    if sum(len(step.after.frames) for step in trace) > PICTURED:
-        say += " There are too many pages to draw them all, so there is no picture."
+    if size(trace) > PICTURED:
+        say += " There is too much to draw, so there is no picture."
     else:
         result |= {"stepper": steps(trace, name), "last": len(trace) - 1}
     return result | {"say": say, "json": played.json(), "program": played.program(),
                      "string": pack(played.text)}
+
+
+def size(trace) -> int:
+    """How much there is to draw."""
+    return sum(len(step.after.frames) + len(step.after.tables) for step in trace)
 
 
 def steps(trace, name: str) -> dict:
@@ -162,7 +167,7 @@ def compared(one: Play, other: Play, names: tuple[str, str], result: dict, name:
     if other.machine is None:
         return {"say": f"{result['say']} Under {names[1]}: {other.told[0].text}."}
     say = f"{result['say']} Under {names[1]}: {figures(other)}"
-    if names[0] == names[1] or sum(len(step.after.frames) for step in other.machine.trace) > PICTURED:
+    if names[0] == names[1] or size(other.machine.trace) > PICTURED:
         return {"say": say}
     lines = sorted({told.line for told in (*one.told, *other.told)})
     told = [[line, outcome, text, lines.index(line) + 1] for line, outcome, text, _ in result["told"]]
