@@ -12,8 +12,8 @@ LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' \
   --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
   $(if $(filter 0,$(shell id -u)),--allow-root)
 
-.PHONY: help setup lab test test-all test-lowest test-newest test-binder test-renderers lite \
-  test-lite hub fuzz refresh lock clean
+.PHONY: help setup lab test test-all test-lowest test-newest test-binder test-renderers \
+  fuzz bench refresh book student slides lite test-lite hub lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -102,8 +102,20 @@ MINUTES ?= 10
 fuzz: setup  ## random calls, answered by the simulator and by this kernel (MINUTES=10)
 	$(PYTHON) tests/fuzz.py --minutes $(MINUTES) --seed $$(date +%s)
 
-refresh: setup  ## run the notebooks anew and store their outputs and minutes
+bench: setup  ## ratios to yardsticks; the result goes to docs/benchmarks.md
+	$(PYTHON) tests/bench.py --write
+
+refresh: setup  ## run the notebooks anew and store their outputs; minutes, in TEACHING.md too
 	$(PYTHON) tests/refresh_notebooks.py
+
+book: setup  ## run copies of the notebooks, and write the course as a static site: build/book
+	$(PYTHON) tests/build_book.py
+
+student: setup  ## copies of the notebooks without solutions, in build/student
+	$(PYTHON) tests/make_student.py
+
+slides: setup  ## a page of slides for each notebook, in build/slides
+	$(PYTHON) tests/make_slides.py
 
 lock: setup  ## write requirements.lock from pyproject.toml
 	$(PYTHON) -m uv pip compile -q --universal --python-version 3.11 --extra lab --extra test \

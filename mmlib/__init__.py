@@ -24,18 +24,21 @@ enforces it:
     sources lending bulk    many accesses at once, as far as they are alike
     populate protect fork move remap mmap advise    the other verbs of the kernel
     procfs accounts         what the kernel tells of an mm, and who is billed
-    mmu                     one access: TLB, walk, exception
+    mmu translate           one access: TLB, walk, exception; many addresses at once
     frozen spell record     one call is one Step
     openfile msharefile msharefs namespace task machine     what a script calls
-    tally checktables check  what must hold between two steps
-    regimes matrix          the ways to share memory, and a table that compares them
+    tally checktables check         what must hold between two steps
+    regimes matrix roadblocks       the ways to share memory, and tables that compare them
     abilities packages renderer doctor      what is here: of this kernel, of Python, to draw with
     linux                   the same calls, made by processes of this kernel
     kinds formats sequences ops loading     what a file with calls may say
     notebooks               the course, written into a folder
-    cost                    counting experiments
+    cost costs              counting experiments, and a table of them
     worlds scenario compare replay          running it, here or on a kernel, and comparing
-    answers judge problems  both asked the same, side by side; exercises
+    answers judge           both asked the same, side by side
+    verdict problem exercises       problems by seed, answered by rule; the notebooks' exercises
+    literals setting script transcript program     a scenario as text, read and written; as a program
+    capsule adapt play stories              as a short string; under a regime; run; ready-made
     image export            the machine as bytes, for another MMU to walk
     views                   pictures and text; the only layer that may import a widget library
     __main__                the command line

@@ -18,6 +18,7 @@ COMMANDS = {
     "notebooks": "write the notebooks into a folder, over nothing that is there",
     "replay": "run recorded scenarios and compare the answers",
     "cost": "count tables, bytes and faults of a large shared region",
+    "problem": "make a problem of a topic by a seed, with its answer by rule",
     "export": "write page tables as bytes that an MMU can walk",
 }
 

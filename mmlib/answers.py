@@ -1,6 +1,6 @@
 """Answers to a scenario: prediction beside measurement, and those of the kernel that was recorded.
 
-The recording is written by tests/record_answers.py, which asks a kernel what notebook 11 asks.
+The recording is written by tests/record_answers.py, which asks a kernel what the notebooks ask.
 """
 
 import hashlib

@@ -203,7 +203,7 @@ class Row(Sources, Lending):
         self.machine.count["faults"] += faults
         self.task.mm.cpus[self.task.cpu] = None
         size = 1 << self.bits if bits & PS else 1
-        last = range(max(self.pages - 2 * SIZE, 0), self.pages)
+        last = range(self.pages - SIZE if self.pages >= 2 * SIZE else 0, self.pages)
         self.machine.tlbs[self.task.cpu].row(
-            self.task.mm, self.end - self.lower >> self.shift, self.write,
+            self.task.mm, self.end - self.lower >> self.shift, self.pages, self.write,
             [pfn + n // size * step << PFN_SHIFT | bits for n in last])

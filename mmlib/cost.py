@@ -66,8 +66,8 @@ def run(args: argparse.Namespace) -> int:
     if args.on == "linux":
         rows = [on_linux(args)]
     else:
-        rows = [measure(regime, args.size, args.processes, args.misalign, args.diverge)
-                for regime in regimes]
+        rows = [measure(regime, args.size, args.processes, args.misalign, args.diverge,
+                        progress) for regime in regimes]
     told = {"size": args.size, "processes": args.processes, "misalign": args.misalign,
             "peak_rss_bytes": peak(), "rows": rows}
     print(json.dumps(told) if args.json else table(told))
@@ -91,8 +91,9 @@ def check(args: argparse.Namespace) -> None:
         raise BadInput("--on linux: expected --sharing private, without --diverge")
 
 
-def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: int = 0) -> dict:
-    """One row: the tables, bytes and faults of *regime*.
+def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: int = 0,
+            watch=None) -> dict:
+    """One row: the tables, bytes and faults of *regime*; *watch* is as `progress`.
 
     >>> row = measure("cache", 1 << 30, 3); row["tables"], row["faults"]
     ({'pgd': 3, 'pud': 3, 'pmd': 1, 'pte': 512}, 262146)
@@ -107,7 +108,7 @@ def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: 
     start, quiet = time.perf_counter(), gc.isenabled()
     gc.disable()                        # a long run makes no garbage, but much to look at
     try:
-        machine = experiment(regime, size, processes, misalign, diverge)
+        machine = experiment(regime, size, processes, misalign, diverge, watch)
     finally:
         if quiet:
             gc.enable()
@@ -121,11 +122,10 @@ def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: 
 
 
 def experiment(regime: str, size: int, processes: int, misalign: int = 0,
-               diverge: int = 0) -> Machine:
-    """The machine after the run."""
+               diverge: int = 0, watch=None, cpus: int = 1) -> Machine:
+    """The machine after the run; the processes are dealt out to its CPUs in turn."""
     policy, huge, threads = REGIMES[regime]
-    page = HUGE if huge else PAGE
-    machine = Machine(sharing=policy(), trace=False,
+    machine = Machine(sharing=policy(), trace=False, cpus=cpus,
                       huge_pages=(size // HUGE + diverge * processes) * huge)
     if huge:
         machine.mount("hugetlbfs", "/huge")
@@ -133,16 +133,18 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
         file.truncate(size)
     else:
         file = machine.memfd("db", size)
-    at, first, length = SLOT + misalign, None, size
+    at, first, length, page = SLOT + misalign, None, size, HUGE if huge else PAGE
     if regime == "mshare":              # a region of its own, made of whole slots: no file offset
         machine.mount("msharefs", "/mshare")
         file, at, length = machine.open("/mshare/db"), SLOT, -(-size // SLOT) * SLOT
-    for number in progress(regime, range(processes)):
+    numbers = range(processes)
+    for number in watch(regime, numbers) if watch else numbers:
         if threads and first:
             task = first.clone(f"p{number}")
         else:
             task = machine.spawn(f"p{number}")
             task.mmap(at, length, "rw", MAP_SHARED | MAP_FIXED_NOREPLACE, file)
+        task.run_on(number % cpus)
         task.touch(at, size, write=first is None)
         first = first or task
     stride = size // (diverge * processes or 1) // HUGE * HUGE
@@ -188,12 +190,14 @@ def on_linux(args: argparse.Namespace) -> dict:
 
 
 def peak() -> int | None:
-    """The most memory that this process ever had, in bytes; None where nobody counts it."""
+    """The most memory that this process ever had, in bytes; None where nobody counts it.
+
+    getrusage(2) would tell that of the program that started this one, if it was more."""
     try:
-        import resource
-    except ImportError:
+        with open("/proc/self/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) << 10 for line in status if line[:5] == "VmHWM")
+    except (OSError, StopIteration):
         return None
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def table(told: dict) -> str:

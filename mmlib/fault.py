@@ -155,9 +155,8 @@ def get_table(machine, mm, vma: VMA, base: int, level: int, parent: Ptdesc,
     return table
 
 
-def set_pte(machine, mm, vma, addr: int, pmd: Ptdesc, folio: Folio, bits: int) -> None:
+def set_pte(machine, vma, addr: int, table: Ptdesc, folio: Folio, bits: int) -> None:
     """Map *folio* at *addr* with the VMA's protection and *bits* (set_pte_at)."""
-    table = next_table(machine, mm, vma, addr, pmd, 1)
     index = machine.geometry.index(addr, 1)
     entry = folio.pfn << PFN_SHIFT | vma.page_prot() | A | bits
     machine.tables.set(table, index, entry)
@@ -167,17 +166,17 @@ def set_pte(machine, mm, vma, addr: int, pmd: Ptdesc, folio: Folio, bits: int) -
 
 def do_anonymous_page(machine, mm, vma, addr: int, pmd: Ptdesc, write: bool) -> None:
     """Memory without a file: zeros, and no frame of its own until the first store."""
-    next_table(machine, mm, vma, addr, pmd, 1)
+    table = next_table(machine, mm, vma, addr, pmd, 1)
     if not write:
         machine.emit("zero_page", addr, ZERO_PFN)
-        set_pte(machine, mm, vma, addr, pmd, machine.memory.zero, 0)
+        set_pte(machine, vma, addr, table, machine.memory.zero, 0)
         return
     anon_vma_prepare(vma)
     folio = machine.memory.alloc_folio()
     folio.exclusive = True
     machine.count["zero_fills"] += 1
     machine.emit("anon", addr, folio.pfn)
-    set_pte(machine, mm, vma, addr, pmd, folio, RW | D)
+    set_pte(machine, vma, addr, table, folio, RW | D)
 
 
 def do_read_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
@@ -188,7 +187,7 @@ def do_read_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
         if table and machine.tables.get(table, machine.geometry.index(addr, 1)):
             return
     folio = file_page(machine, vma, addr)
-    set_pte(machine, mm, vma, addr, pmd, folio, 0)
+    set_pte(machine, vma, addr, next_table(machine, mm, vma, addr, pmd, 1), folio, 0)
 
 
 def do_fault_around(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
@@ -215,7 +214,7 @@ def do_fault_around(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
             machine.emit("cache_hit", mapping.name, folio.index, folio.pfn)
         else:
             mapped += 1
-        set_pte(machine, mm, vma, at, pmd, folio, 0)
+        set_pte(machine, vma, at, table, folio, 0)
     if mapped:
         machine.emit("fault_around", mapped)
 
@@ -229,7 +228,7 @@ def do_cow_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     new = machine.memory.alloc_folio()
     try:
         old = file_page(machine, vma, addr)
-        next_table(machine, mm, vma, addr, pmd, 1)
+        table = next_table(machine, mm, vma, addr, pmd, 1)
     except BaseException:
         machine.memory.free_folio(new)
         raise
@@ -237,14 +236,14 @@ def do_cow_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     new.exclusive = True
     machine.count["copies"] += 1
     machine.emit("copy", addr, old.pfn, new.pfn)
-    set_pte(machine, mm, vma, addr, pmd, new, RW | D)
+    set_pte(machine, vma, addr, table, new, RW | D)
 
 
 def do_shared_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     """A store to a shared mapping: the file's own page, writable."""
     folio = file_page(machine, vma, addr)
     folio.dirty = vma.notify            # page_mkwrite
-    set_pte(machine, mm, vma, addr, pmd, folio, RW | D)
+    set_pte(machine, vma, addr, next_table(machine, mm, vma, addr, pmd, 1), folio, RW | D)
 
 
 def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:

@@ -18,7 +18,7 @@ HUGE_PAGES = 1 << 16                    # 128 GiB
 BULK_PAGES = 1 << 20                    # pages that calls on ranges fault in, a sequence
 
 GEOMETRIES = {g.name: g for g in (geometry.TINY, geometry.X86_64, geometry.LA57)}
-SHARING = ("private", "cache")
+SHARING = ("private", "cache-pte", "cache")
 
 
 def names_of(prefix: str, **more: str) -> dict[str, int]:
@@ -68,6 +68,7 @@ BYTE, NUMBER = whole(0, 255), whole(0, 1 << 62)
 LENGTH = whole(0, ADDRESS, "no address space is larger")
 FILE_ID = text("a name of letters, digits, - _ . (not anon, shm0, shm1 ...)",
                r"(?!anon$|shm[0-9]+$)[A-Za-z0-9_.-]{1,64}")
+NAME = text("a name of letters, digits and _", r"[A-Za-z_][A-Za-z0-9_]{0,39}")
 PATH = text("an absolute path without . or ..", r"(/(?!\.{1,2}(/|$))[^/\0]{1,200}){1,16}")
 HEX = text("bytes as pairs of hexadecimal digits", r"([0-9a-f]{2}){1,65536}")
 TRUTH = Kind("true or false", lambda value: isinstance(value, bool))
@@ -103,8 +104,9 @@ OWN = ORACLE | {
     "mlock": "addr len", "munlock": "addr len", "msync": "addr len flags", "mincore": "addr len",
     "touch": "addr len write?", "fallocate": "file mode offset len", "fsync": "file",
     "open": "file path flags? mode?", "close": "file", "unlink": "path", "read": "file n",
-    "run_on": "cpu", "exec": "", "shrink": "", "ioctl": "file request arg?",
+    "run_on": "cpu", "exec": "", "shrink": "", "spawn": "child", "ioctl": "file request arg?",
 }
+NOBODY = ("shrink", "spawn")             # ops that no process makes
 # The fields of the argument of an ioctl, by its request.
 ARGUMENTS = {"create_mapping": "region_offset size offset? prot flags file?",
              "unmap": "region_offset size"}

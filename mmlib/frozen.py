@@ -32,9 +32,9 @@ def frames(machine) -> tuple[FrameState, ...]:
     return ((memory.zero.state(),) if memory.zero.mapcount else ()) + tuple(out)
 
 
-def tables(machine) -> tuple[TableState, ...]:
-    """Every table, or one for each row, by frame."""
-    known, out, folded = machine.tables, [], folds(machine)
+def tables(machine, folded: bool) -> tuple[TableState, ...]:
+    """Every table, or, if *folded*, one for each row, by frame."""
+    known, out = machine.tables, []
     for table in known.by_pfn.values():
         if not known.runs_of(table):
             out.append(known.state(table))

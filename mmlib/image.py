@@ -11,6 +11,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 
+from . import frozen
 from .geometry import GUARD, NX, PRESENT, P, entry_pfn
 from .kinds import BadInput, at
 from .memory import ZERO_PFN
@@ -30,10 +31,9 @@ def check_geometry(machine) -> None:
 # physical memory -----------------------------------------------------------------------------
 def frames(machine) -> Iterator[tuple[int, bytes]]:
     """(frame number, content) of every table, and of every page that is not full of zeros."""
-    tables = machine.tables
-    for pfn, table in tables.by_pfn.items():
-        entries = dict(tables.present(table))
-        yield pfn, struct.pack("<512Q", *(entries.get(index, 0) for index in range(512)))
+    for table in frozen.tables(machine, folded=False):
+        entries = dict(table.entries)
+        yield table.pfn, struct.pack("<512Q", *(entries.get(index, 0) for index in range(512)))
     for pfn, folio in machine.memory.folios.items():
         if folio.data is not None:
             yield pfn, folio.data
@@ -41,9 +41,11 @@ def frames(machine) -> Iterator[tuple[int, bytes]]:
 
 def write_memory(machine, file) -> None:
     """Write physical memory, from address 0 to the last frame in use, into a binary file."""
-    folios, size = machine.memory.folios, machine.geometry.page_size
-    ends = [pfn + (folio.pool.frames if folio.pool else 1) for pfn, folio in folios.items()]
-    file.seek(max([ZERO_PFN + 1, *(pfn + 1 for pfn in machine.tables.by_pfn), *ends]) * size - 1)
+    memory, size = machine.memory, machine.geometry.page_size
+    ends = [pfn + (folio.pool.frames if folio.pool else 1) for pfn, folio in memory.folios.items()]
+    ends += [hi for _, hi, _ in memory.extents]
+    ends += [table.pfn + 1 for table in frozen.tables(machine, folded=False)]
+    file.seek(max(ZERO_PFN + 1, *ends) * size - 1)
     file.write(b"\0")                   # the file has holes where there are zeros
     for pfn, content in frames(machine):
         file.seek(pfn * size)

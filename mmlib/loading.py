@@ -59,6 +59,11 @@ def read_json(path: str):
     except (OSError, ValueError) as why:
         raise BadInput("expected a file that can be read: "
                        f"{getattr(why, 'strerror', None) or why}") from None
+    return parse(data)
+
+
+def parse(data: bytes):
+    """What the bytes of a file say in JSON; raises BadInput."""
     if len(data) > formats.FILE_BYTES:
         raise BadInput(f"expected at most {formats.FILE_BYTES >> 20} MiB")
     try:

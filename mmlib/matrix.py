@@ -162,7 +162,8 @@ QUESTIONS: dict[str, Callable[[str], object]] = {
 
 
 class Matrix:
-    """A row a regime, a column a question.  Raises ValueError for an unknown one.
+    """A row a regime, a column a question: names of `QUESTIONS`, or a dict such as that.  Raises
+    ValueError for an unknown name.
 
     >>> Matrix(["private", "mshare"], ["tables", "mprotect seen by all"])
     regime  | tables | mprotect seen by all
@@ -171,11 +172,12 @@ class Matrix:
     """
 
     def __init__(self, regimes=tuple(REGIMES), questions=tuple(QUESTIONS)):
-        for name, known in [(r, REGIMES) for r in regimes] + [(q, QUESTIONS) for q in questions]:
+        asked = questions if isinstance(questions, dict) else QUESTIONS
+        for name, known in [(r, REGIMES) for r in regimes] + [(q, asked) for q in questions]:
             if name not in known:
                 raise ValueError(f"{name!r} is none of {', '.join(known)}")
         self.regimes, self.questions = tuple(regimes), tuple(questions)
-        self.cells = {(regime, question): str(QUESTIONS[question](regime))
+        self.cells = {(regime, question): str(asked[question](regime))
                       for regime in self.regimes for question in self.questions}
 
     def __getitem__(self, place: tuple[str, str]) -> str:

@@ -1,5 +1,7 @@
 """A load or a store, as the hardware sees it: TLB, then a walk, then an exception."""
 
+import functools
+
 from .bulk import advance
 from .fault import page_fault
 from .geometry import P, entry_pfn
@@ -7,8 +9,9 @@ from .memory import Folio, OutOfMemory
 from .procfs import into
 from .signals import Killed, Signal
 from .tables import writable
+from .tlb import SIZE
 
-WINDOW = 16                         # pages that `touch` accesses one by one before it looks again
+WINDOW = 16                         # pages, at most, between two looks of `touch` for a row
 
 
 def access(machine, task, addr: int, write: bool) -> int:
@@ -27,7 +30,9 @@ def access(machine, task, addr: int, write: bool) -> int:
                      tlb.lacks(mm, page))
     mm.cpus[task.cpu] = None
     while True:
-        entry = walk(machine, mm, addr, write)
+        entry = None if tracing else machine.tables.known(mm.pgd, page, write)
+        if entry is None:
+            entry = walk(machine, mm, addr, write)
         if entry:
             tlb.insert(mm, page, entry)
             return entry
@@ -90,47 +95,52 @@ def page(machine, entry: int) -> Folio:
     return memory.folio(pfn) if memory.holds(pfn) else Folio(pfn, 0, None, -1)
 
 
+def at_once(call):
+    """Let a `touch` of one page that needs no fault, with nobody watching, do without the rest of
+    *call*: what the MMU does alone costs no more than it must."""
+    @functools.wraps(call)
+    def touch(self, addr, length, *how, **named):
+        machine, mm, write = self.machine, self.mm, False
+        if how or named:
+            write = how[0] if how else named.get("write")
+        if machine.tracing or not self.alive or type(addr) is not int or type(length) is not int \
+                or addr < 0 or length < 1 or write is None or len(how) + len(named) > 1:
+            return call(self, addr, length, *how, **named)
+        page = addr >> machine.page_shift
+        entry = machine.tables.known(mm.pgd, page, write)
+        if not entry or addr + length - 1 >> machine.page_shift != page:
+            return call(self, addr, length, *how, **named)
+        tlb, key = machine.tlbs[self.cpu].entries, (mm, page)
+        held = tlb.get(key)
+        if held is None:
+            mm.cpus[self.cpu] = None
+            tlb[key] = entry
+            if len(tlb) > SIZE:
+                tlb.popitem(False)
+        elif held == entry:
+            tlb.move_to_end(key)
+        else:                               # it is out of date, and counts
+            call(self, addr, length, *how, **named)
+    return touch
+
+
 def touch(machine, task, addr: int, end: int, write: bool) -> None:
     """One access to each page of [addr, end); one event for all of them."""
-    size, before, pages = machine.geometry.page_size, task.page_faults, 0
+    size, before, pages, window = machine.geometry.page_size, task.page_faults, 0, 1
     events, machine.events = machine.events, None
     try:
         while addr < end:
             page = addr // size * size
-            upto = advance(machine, task, task.mm.find_vma(page), page, -(-end // size) * size,
-                           write, True)
+            upto = page if end <= page + size else advance(
+                machine, task, task.mm.find_vma(page), page, -(-end // size) * size, write, True)
             if upto == page:                    # some one at a time, then look again
-                upto = min(page // (WINDOW * size) * WINDOW * size + WINDOW * size, end)
+                span = window * size
+                upto, window = min((page // span + 1) * span, end), min(2 * window, WINDOW)
                 while addr < upto:
                     access(machine, task, addr, write)
                     addr, pages = (addr // size + 1) * size, pages + 1
             else:
-                addr, pages = upto, pages + (upto - page) // size
+                addr, pages, window = upto, pages + (upto - page) // size, 1
     finally:
         machine.events = events
         machine.emit("touch", pages, task.page_faults - before)
-
-
-def translate(machine, mm, addresses):
-    """Physical addresses of an array of addresses, -1 where the MMU would fault."""
-    import numpy
-    virtual, shift = numpy.asarray(addresses), machine.geometry.page_shift
-    if not virtual.size:                # numpy's own choice for an empty list is float64
-        return numpy.empty(virtual.shape, numpy.int64)
-    if virtual.dtype.kind not in "iu":
-        raise TypeError(f"addresses are integers, not {virtual.dtype}")
-    pages, inverse = numpy.unique(virtual.ravel() >> shift, return_inverse=True)
-    frames = numpy.array([frame(machine, mm, int(page) << shift) for page in pages], numpy.int64)
-    within = (virtual & (1 << shift) - 1).astype(numpy.int64)
-    base = frames[inverse].reshape(virtual.shape)
-    return numpy.where(base < 0, -1, (base << shift) + within)
-
-
-def frame(machine, mm, addr: int) -> int:
-    """The frame that *addr* leads to, or -1."""
-    if not 0 <= addr < machine.geometry.task_size:
-        return -1
-    entry = machine.tables.entry_at(mm.pgd, addr)
-    if not entry & P:
-        return -1
-    return entry_pfn(entry) + (into(machine, entry, addr) >> machine.geometry.page_shift)

@@ -123,11 +123,15 @@ def open_(stage, task, op):
 
 
 def fork(stage, task, op):
-    stage.tasks[op["child"]] = task.fork(str(op["child"]))
+    stage.tasks[op["child"]] = task.fork(stage.called(op["child"]))
 
 
 def clone(stage, task, op):
-    stage.tasks[op["child"]] = task.clone(str(op["child"]))
+    stage.tasks[op["child"]] = task.clone(stage.called(op["child"]))
+
+
+def spawn(stage, task, op):
+    stage.tasks[op["child"]] = stage.world.spawn(stage.called(op["child"]))
 
 
 def exec_(stage, task, op):
@@ -157,7 +161,7 @@ CALLS = {
     "open": open_, "ioctl": ioctl,
     "close": lambda stage, task, op: stage.file(op).close(),
     "unlink": lambda stage, task, op: task.unlink(op["path"]),
-    "fork": fork, "clone": clone,
+    "fork": fork, "clone": clone, "spawn": spawn,
     "run_on": lambda stage, task, op: task.run_on(op["cpu"]),
     "exec": exec_, "exit": exit_,
     "shrink": lambda stage, task, op: {"count": stage.world.shrink()},

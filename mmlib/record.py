@@ -91,7 +91,7 @@ def snapshot(machine) -> Snapshot:
             VMAState(v.start, v.end, v.perms, v.offset, v.backing, v.flags,
                      v.file.inode.ino if v.file else 0)
             for v in mm.vmas), mm.nr_tables, rss(machine, mm) if folded else -1) for mm in mms),
-        frozen.tables(machine), frozen.frames(machine), tuple(tlb.state() for tlb in machine.tlbs),
+        frozen.tables(machine, folded), frozen.frames(machine), tuple(tlb.state() for tlb in machine.tlbs),
         tuple(sorted(machine.counters.items())), folded)
 
 

@@ -97,7 +97,7 @@ class Report:
             else:
                 answers = []
         other = args.sharing is not None and "file_gib" not in sequence and \
-            (args.sharing == "cache") != (sequence.get("sharing") == "cache")
+            args.sharing != sequence.get("sharing", "private")
         found, compared = differences(
             sequence, answers, [t for t in args.tiers if t not in cannot], other)
         self.expected |= expected

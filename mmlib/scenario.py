@@ -15,13 +15,14 @@ docs/formats.md: plain dicts, as a file holds them.
 
 import errno
 
+from .formats import NOBODY
 from .kinds import BadInput, at
 from .ops import CALLS
 from .signals import Signal
 from .worlds import arena, mapcount, present, zero_frame
 
 # No count of faults is told of calls that make or replace an address space.
-UNCOUNTED = ("fork", "clone", "exec", "exit", "shrink")
+UNCOUNTED = ("fork", "clone", "spawn", "exec", "exit", "shrink")
 # errno.errorcode has other names for these.
 ERRNO_NAMES = {errno.EOPNOTSUPP: "EOPNOTSUPP", errno.EDEADLK: "EDEADLK"}
 
@@ -56,7 +57,12 @@ class Stage:
         for file in sequence.get("files", ()):
             with at(f"file {file['id']}"):
                 self.add_file(file)
-        self.tasks = {0: world.spawn("0")}
+        self.names = dict(enumerate(sequence.get("names", ())))
+        self.tasks = {0: world.spawn(self.called(0))}
+
+    def called(self, number: int) -> str:
+        """The name of a process."""
+        return self.names.get(number, str(number))
 
     def set_up(self, call, *args, **options):
         try:
@@ -98,7 +104,7 @@ class Stage:
     def act(self, op: dict) -> dict:
         """Carry out *op*: the fields of the answer that are about the call itself."""
         name, task = op["op"], self.tasks.get(op.get("proc"))
-        if task is None and name != "shrink":
+        if task is None and name not in NOBODY:
             return {"result": "ESRCH"}          # its fork failed here
         before = None if name in UNCOUNTED else task.minor_faults
         try:

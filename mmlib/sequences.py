@@ -27,7 +27,8 @@ space is larger), not "top"
         take(sequence, "geometry", either("TINY, X86_64 or LA57", *formats.GEOMETRIES), None)
         take(sequence, "cpus", whole(1, formats.CPUS), 1)
         take(sequence, "huge_pages", whole(0, formats.HUGE_PAGES), 0)
-        take(sequence, "sharing", either("private or cache", *formats.SHARING), None)
+        take(sequence, "sharing", either("private, cache-pte or cache", *formats.SHARING), None)
+        check_names(take(sequence, "names", LIST, []))
         for number, mount in enumerate(take(sequence, "mounts", LIST, [])):
             with at(f"mount {number}"):
                 check_object(mount)
@@ -42,6 +43,15 @@ space is larger), not "top"
         with at(f"op {number}"):
             check_object(op)
             cast.check_op(op)
+
+
+def check_names(names: list) -> None:
+    """What processes are called: the first 0, each another."""
+    for number, name in enumerate(names):
+        with at(f'field "names", {number}'):
+            if not formats.NAME.fits(name) or name in names[:number]:
+                raise BadInput(f"expected {formats.NAME.words}, another one for each process, not "
+                               f"{shown(name)}")
 
 
 class Cast:
@@ -72,7 +82,7 @@ class Cast:
         with at('field "op"'):
             if not isinstance(name, str) or name not in self.ops:
                 raise BadInput(f"expected one of {', '.join(self.ops)}, not {shown(name)}")
-        if name != "shrink":
+        if name not in formats.NOBODY:
             self.check_process(op, "proc")
         for field in self.ops[name].split():
             self.check_field(op, name, field)
@@ -158,7 +168,7 @@ class Cast:
 
     def follow(self, op: dict, name: str) -> None:
         """Who is there after the op."""
-        if name in ("fork", "clone"):
+        if name in ("fork", "clone", "spawn"):
             self.groups[self.born] = self.groups[op["proc"]] if name == "clone" else self.born
             self.pages[self.born] = 0
             if name == "fork":

@@ -224,6 +224,7 @@ class Task:
             raise ValueError(f"data is at least one byte, or an int 0..255, not {data!r}")
         mmu.store(self.machine, self, addr, bytes(data))
 
+    @mmu.at_once
     @call
     def touch(self, addr: int, length: int, write: bool = False) -> None:
         """One access to each page of [addr, addr + length), upwards; one event for all."""
@@ -236,8 +237,9 @@ class Task:
         """Physical addresses of a numpy array of addresses, -1 where nothing can be reached.
 
         No fault, no TLB.  An array of int64 of the same shape."""
+        from .translate import translate        # numpy is needed for nothing else
         self.check()
-        return mmu.translate(self.machine, self.mm, addresses)
+        return translate(self.machine, self.mm, addresses)
 
     # life ----------------------------------------------------------------------------------
     @call

@@ -44,14 +44,13 @@ class TLB:
         if len(self.entries) > SIZE:
             self.entries.popitem(last=False)
 
-    def row(self, mm, last: int, write: bool, entries: list[int]) -> None:
-        """A row of accesses, upwards, has ended before the page *last*; *entries* are those that
-        the last ones used, at most the last 2 * SIZE.
+    def row(self, mm, last: int, count: int, write: bool, entries: list[int]) -> None:
+        """A row of *count* accesses, upwards, has ended before the page *last*; *entries* are
+        those that were used, of 2 * SIZE and more only the last SIZE.
 
         If they are so many, nothing that was here before is left, and only a half of them is."""
-        if len(entries) == 2 * SIZE:
-            self.entries = OrderedDict(zip(zip(repeat(mm), range(last - SIZE, last)),
-                                           entries[SIZE:]))
+        if count >= 2 * SIZE:
+            self.entries = OrderedDict(zip(zip(repeat(mm), range(last - SIZE, last)), entries))
             return
         for page, entry in enumerate(entries, last - len(entries)):
             if not self.find(mm, page, write):

@@ -33,8 +33,8 @@ def simulator(sequence: dict, sharing: str | None = None, trace: bool = False) -
     TINY
     """
     huge = sequence.get("huge_pages", 0)
-    policy = {None: None, "private": Private(), "cache": FileTableCache()}[
-        sharing or sequence.get("sharing")]
+    policy = {None: None, "private": Private(), "cache": FileTableCache(),
+              "cache-pte": FileTableCache(levels=("pte",))}[sharing or sequence.get("sharing")]
     if "file_gib" in sequence:
         huge, policy = pages_wanted(sequence), None
     return Machine(GEOMETRIES[sequence.get("geometry") or X86_64.name], sharing=policy,

@@ -189,6 +189,17 @@ class Dense:
         for addr, holder, _, entry in self.leaves(table, start, end):
             yield addr, 1, entry, 0, holder.level
 
+    def parts(self, table: Ptdesc, start: int, end: int, base: int = 0):
+        yield base, table
+        for addr, _, _, child in self.links(table, start, end):
+            yield addr, child
+
+    def known(self, root: Ptdesc, page: int, write: bool) -> None:
+        """No short cut: every access is a walk."""
+
+    def digest(self, table: Ptdesc, make):
+        return make(table._entries.keys(), table._entries.values())
+
     def frames_below(self, root: Ptdesc) -> "set[int]":
         return {table.pfn for *_, table in self.links(root, 0, self.geometry.task_size)}
 

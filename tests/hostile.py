@@ -18,7 +18,7 @@ from documents import SMALL, changed
 from test_loading import HUGE, JUNK, OWN, REGION, mutated
 
 import mmlib
-from mmlib import TINY, X86_64, Killed, Machine, problems
+from mmlib import TINY, X86_64, Killed, Machine, exercises
 from mmlib.__main__ import main as command
 from mmlib.signals import Signal
 from mmlib.views import dot, still, text  # noqa: F401  what a picture needs is imported now
@@ -129,14 +129,14 @@ def run(args):
 
 def an_answer(rng, folder):
     """A learner's answer to an exercise, of any kind; or an exercise that is none."""
-    name = rng.choice([*problems.EXERCISES] if rng.randrange(8) else TEXTS)
+    name = rng.choice([*exercises.EXERCISES] if rng.randrange(8) else TEXTS)
     value = rng.choice(VALUES)
     answer = rng.choice([value, value, (value, rng.choice(VALUES)), lambda *args: value,
                          lambda machine: machine.spawn(value)])
     try:
-        one_line(problems.check(name, answer))
+        one_line(exercises.check(name, answer))
     except ValueError as error:
-        if name in problems.EXERCISES:
+        if name in exercises.EXERCISES:
             raise Broke(f"check({name!r}, {answer!r:.100}): {error!r:.200}") from error
         one_line(error)
         return "refused"

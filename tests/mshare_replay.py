@@ -88,8 +88,10 @@ class Kernel:
     # /proc/meminfo
     def pages(self, kind):
         """AnonPages or Shmem, in kB."""
-        folios = [f for f in self.machine.memory.folios.values() if not f.pool]
-        return 4 * sum(f.anon == (kind == "anon") for f in folios)
+        memory = self.machine.memory
+        rows = [(1, f) for f in memory.folios.values() if not f.pool]
+        rows += [(hi - lo, pages) for lo, hi, pages in memory.extents if pages.frames == 1]
+        return 4 * sum(count for count, row in rows if row.anon == (kind == "anon"))
 
     def pagetables(self):
         """PageTables, in kB: Linux 6.1 counts PTE and PMD tables, 6.12 PUD tables as well."""

@@ -1,4 +1,4 @@
-"""Ask this computer's kernel all scenarios of notebook 11 anew, and write mmlib/data/answers.json.
+"""Ask this computer's kernel the scenarios of notebooks anew, and write mmlib/data/answers.json.
 
 Run it as root with at least 16 free huge pages (sysctl vm.nr_hugepages=24); without them what was
 recorded of hugetlb files stays.
@@ -10,17 +10,28 @@ import nbformat
 
 from mmlib import BusError, answers, judge, worlds
 
-NOTEBOOK = answers.RECORDING.parents[2] / "notebooks" / "11_ask_your_own_kernel.ipynb"
+FOLDER = answers.RECORDING.parents[2] / "notebooks"
+NOTEBOOK = FOLDER / "11_ask_your_own_kernel.ipynb"
+NOTEBOOKS = (NOTEBOOK, FOLDER / "09_count_the_cost.ipynb")
 
 
-def run_notebook(ask):
-    """Run the code of the notebook with *ask* in the place of `judge.ask`."""
-    names, before, judge.ask = {}, judge.ask, ask
+def code(path):
+    """The cells of code: all of notebook 11; of another as far as it asks, and its next cell."""
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    last = max(number for number, cell in enumerate(cells) if "ask(" in cell.source)
+    return cells if path == NOTEBOOK else cells[:last + 2]
+
+
+def run_notebooks(ask):
+    """Run their code with *ask* in the place of `judge.ask`."""
+    before, judge.ask = judge.ask, ask
     try:
-        for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
-            meant = "raises-exception" in cell.metadata.get("tags", ())
-            with suppress(BusError) if meant else nullcontext():
-                exec(cell.source if cell.cell_type == "code" else "", names)
+        for path in NOTEBOOKS:
+            names = {}
+            for cell in code(path):
+                meant = "raises-exception" in cell.metadata.get("tags", ())
+                with suppress(BusError) if meant else nullcontext():
+                    exec(cell.source, names)
     finally:
         judge.ask = before
 
@@ -39,7 +50,7 @@ def recorded_anew():
         return answer(scenario, "recorded" if on == "here" else on, huge_pages=huge_pages)
 
     answers.recording = judge.recording = lambda: new
-    run_notebook(ask)
+    run_notebooks(ask)
     return new
 
 

@@ -1,11 +1,11 @@
-// The pure functions of stepper.js. Run by tests/test_stepper.py, or: node --test tests/stepper.test.mjs
+// The pure functions of the stepper, pure.js. Run by tests/test_stepper.py, or: node --test tests/stepper.test.mjs
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 
 // Without a package.json, older versions of node would take a file .js for no module.
-const source = await readFile(new URL("../mmlib/views/stepper.js", import.meta.url), "utf8");
-const { default: stepper, clamp, fold, grade, join, split, target } =
+const source = await readFile(new URL("../mmlib/views/pure.js", import.meta.url), "utf8");
+const { addresses, axis, backward, bare, clamp, fold, forward, grade, split, target, within } =
   await import(`data:text/javascript,${encodeURIComponent(source)}`);
 
 test("fold: a state is all that was said and not taken back", () => {
@@ -29,15 +29,43 @@ test("split: the first bar parts classes and text", () => {
   for (const nothing of [undefined, null, ""]) assert.deepEqual(split(nothing), ["", ""]);
 });
 
-test("target: four keys lead somewhere, and never beyond the ends", () => {
-  const to = (key) => [0, 2, 4].map((at) => target(key, at, 5));
+test("target: six keys lead somewhere, and never beyond the ends", () => {
+  const none = [0, 0, 0, 0, 0], to = (key) => [0, 2, 4].map((k) => target(key, [k, 0], none, false)[0]);
   assert.deepEqual(to("ArrowRight"), [1, 3, 4]);
   assert.deepEqual(to("ArrowLeft"), [0, 1, 3]);
+  assert.deepEqual(to("PageDown"), [1, 3, 4]);
+  assert.deepEqual(to("PageUp"), [0, 1, 3]);
   assert.deepEqual(to("Home"), [0, 0, 0]);
   assert.deepEqual(to("End"), [4, 4, 4]);
   for (const key of ["b", "d", "Enter", "ArrowUp", ""]) {
-    assert.equal(target(key, 2, 5), null, key);
+    assert.equal(target(key, [2, 0], none, false), null, key);
   }
+});
+
+test("by event every stop is passed once, and back is forward the other way round", () => {
+  const counts = [0, 2, 0, 3], way = [[0, 0]];
+  while (way.at(-1).join() !== "3,0") way.push(forward(way.at(-1), counts, true));
+  assert.deepEqual(way.map(String), ["0,0", "1,1", "1,2", "1,0", "2,0", "3,1", "3,2", "3,3", "3,0"]);
+  const back = [[3, 0]];
+  while (back.at(-1).join() !== "0,0") back.push(backward(back.at(-1), counts, true));
+  assert.deepEqual(back.reverse(), way);
+  assert.deepEqual(forward([3, 0], counts, true), [3, 0]);
+  assert.deepEqual(backward([0, 0], counts, true), [0, 0]);
+});
+
+test("whole calls: from within a call the next stop is its end", () => {
+  const counts = [0, 2, 0, 3];
+  assert.deepEqual(target("PageDown", [3, 2], counts, true), [3, 0]);
+  assert.deepEqual(target("PageUp", [3, 2], counts, true), [2, 0]);
+  assert.deepEqual(forward([1, 1], counts, false), [1, 0]);
+});
+
+test("within: the state before without its marks, and the events so far", () => {
+  const before = { a: "hot on walk|rw", b: "on|" }, deltas = [{ c: "hot now on|" }, { c: "on|", b: "" }];
+  assert.deepEqual(bare(before), { a: "on|rw", b: "on|" });
+  assert.deepEqual(within(before, deltas, 1), { a: "on|rw", b: "on|", c: "hot now on|" });
+  assert.deepEqual(within(before, deltas, 2), { a: "on|rw", c: "on|" });
+  assert.deepEqual(before, { a: "hot on walk|rw", b: "on|" });
 });
 
 test("clamp: any number becomes a step", () => {
@@ -63,11 +91,22 @@ test("grade: a choice is right if it is the answer", () => {
   assert.equal(grade(question, ""), null);
 });
 
-test("join: a text from the numbers of its lines", () => {
-  assert.equal(join([1, 0, 1], ["a", "b"]), "b\na\nb");
-  assert.equal(join([], ["a"]), "");
+test("grade: of several tables each is right", () => {
+  const question = { answer: ["t5_4", "t7_6"], pick: true, choices: [] };
+  assert.deepEqual(["t5_4", "t7_6", "t5_5", ""].map((id) => grade(question, id)), [true, true, false, null]);
 });
 
-test("anywidget finds what it calls", () => {
-  assert.deepEqual(Object.keys(stepper), ["render"]);
+test("addresses: every other part is one", () => {
+  assert.deepEqual(addresses("from 0x4000 to 0x5fff."), ["from ", "0x4000", " to ", "0x5fff", "."]);
+  assert.deepEqual(addresses("none, nor 10x4"), ["none, nor 10x4"]);
+});
+
+test("axis: mappings to scale, gaps of one width", () => {
+  const line = axis([[0x1000, 0x2000], [0x8000, 0xa000]], 0x100000, 4);
+  const [a, b, c, d] = [0x1000, 0x2000, 0x8000, 0xa000].map(line.at);
+  assert.equal(a, 4);
+  assert.ok(Math.abs((d - c) - 2 * (b - a)) < 1e-9);
+  assert.ok(Math.abs(c - b - 4) < 1e-9 && Math.abs(100 - d - 4) < 1e-9);
+  assert.equal(line.gaps.length, 3);
+  assert.deepEqual(axis([], 0x1000).gaps, [0]);
 });

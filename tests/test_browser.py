@@ -10,6 +10,7 @@ import pytest
 from conftest import OpenNotebook
 
 ROOT = Path(__file__).resolve().parents[1]
+SCREENSHOTS = ROOT / "build" / "screenshots"
 NOTEBOOKS = sorted(path.name for path in (ROOT / "notebooks").glob("*.ipynb"))
 
 CELLS = ["""\
@@ -77,6 +78,30 @@ PROMPT = """(pic) => { window.prompt_ = [];
                                   prompt_.push(changed); });
   }, { capture: true }); }"""
 
+# In how many different places its boxes stand, over all steps: one, if nothing moves.
+MOVED = """(root) => { const pic = root.querySelector(".mm-pic"), jump = root.querySelector(".mm-bar input");
+  const texts = [...pic.querySelectorAll(".data text, .cell text, .many")], seen = new Set();
+  texts.forEach((t) => { t.style.display = "none"; });        // a text that changes has another width
+  for (let k = 1; k <= jump.max; k++) { jump.value = k; jump.dispatchEvent(new Event("change"));
+    seen.add((%s)(pic)); }
+  texts.forEach((t) => { t.style.display = ""; });
+  return seen.size; }""" % PLACES
+
+# Presses every control there is, at the last step, and opens three tables; the names of them all.
+PRESSED = """(root) => { const names = [];
+  const press = (all) => { for (const e of all) { names.push(e.getAttribute("aria-label"));
+    e.dispatchEvent(new MouseEvent("click", { bubbles: true })); } };
+  const find = (q) => [...root.querySelectorAll(q)].filter((e) => e.checkVisibility());
+  press(find(".mm-bar button")); press(find(".mm-bar button"));
+  press(find(".play")); press(find(".play")); press(find("[aria-label='Last step']"));
+  press(find(".mm-panel .close")); press(find(".mm-show .toggle"));
+  press(find(".mm-graph .table.on").slice(0, 3)); press(find(".mm-panel .mm-addr").slice(0, 9));
+  press(find(".mm-form button")); press(find(".mm-panel.mm-table .close"));
+  press(find("[aria-label='First step']"));
+  return names; }"""
+
+THEME = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
+
 # What every frame shows: the number of visible boxes, and the width of the picture.
 FRAMES = """(pic) => { window.frames_ = []; const look = () => {
   const svg = pic.querySelector("svg");
@@ -96,7 +121,7 @@ CONTRAST = """(root) => {
     const c = numbers(getComputedStyle(e).backgroundColor); if ((c[3] ?? 1) > 0) return c.slice(0, 3); }
     return [255, 255, 255]; };
   const page = behind(root.querySelector(".mm-pic")), out = [];
-  for (const e of root.querySelectorAll("p, code, li, td, h4, pre, summary, span, button, input")) {
+  for (const e of root.querySelectorAll("p, code, li, td, th, h4, h5, pre, summary, span, button, input, select, div.frame")) {
     if (!e.textContent.trim() && e.tagName !== "INPUT" || !e.checkVisibility()) continue;
     if (e.closest("[aria-disabled=true]")) continue;
     let opacity = 1; for (let o = e; o; o = o.parentElement) opacity *= getComputedStyle(o).opacity;
@@ -222,6 +247,36 @@ def show(notebook, name):
     notebook.wait_idle()
 
 
+def press_everything(stepper):
+    """Every control; what was closed is open again, and it ends at the first step."""
+    pressed = stepper.evaluate(PRESSED)
+    assert {"Next", "Back", "Play", "Pause", "Step by event", "Close Walk", "Panel Memory",
+            "Walk this address"} <= set(pressed)
+    assert stepper.locator(".mm-panel:visible").count() == 5
+
+
+def holds_still(stepper):
+    """300 jumps end in the pictures of the forward pass; no frame is blank; nothing moves."""
+    picture = stepper.locator(".mm-pic").first
+    picture.evaluate(FRAMES)
+    bad, _ = stepper.evaluate(JUMPS)
+    places = stepper.evaluate(MOVED)
+    frames = stepper.evaluate("() => { const f = window.frames_; window.frames_ = Array(10000); return f; }")
+    assert (bad, places) == (0, 1)
+    assert all(boxes for boxes, _ in frames) and len({width for _, width in frames}) <= 1
+
+
+def photograph(page, stepper, name):
+    """In both themes, for people to look at: build/screenshots."""
+    stepper.locator(".mm-pic").first.focus()
+    page.keyboard.press("End")
+    for theme in ("Dark", "Light"):
+        page.evaluate(THEME, f"JupyterLab {theme}")
+        page.wait_for_function("(dark) => document.body.dataset.jpThemeLight === String(!dark)",
+                               arg=theme == "Dark")
+        stepper.screenshot(path=SCREENSHOTS / f"{name}-{theme.lower()}.png")
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_before_and_after_running(name, course, jupyterlab):
     """Before: every figure is there, with its alternative text. After: every stepper steps."""
@@ -248,15 +303,18 @@ def test_a_notebook_before_and_after_running(name, course, jupyterlab):
     course.wait_idle()                  # an error that is meant ends the promise before the run
     failed = page.locator(".jp-Notebook .jp-OutputArea-output[data-mime-type$='stderr']").count()
     assert failed == sum(o.output_type == "error" for cell in code for o in cell.outputs)
-    for stepper in page.locator(".mm-stepper").all():
+    for number, stepper in enumerate(page.locator(".mm-stepper").all()):
         last = int(stepper.get_by_role("spinbutton", name="Step", exact=True).get_attribute("max"))
-        picture = stepper.get_by_role("img")
+        picture = stepper.locator(".mm-pic")
         picture.focus()
         first = picture.inner_html()
         for key, at in (("End", last), ("Home", 1)):
             page.keyboard.press(key)
             assert picture.get_attribute("aria-label").startswith(f"Step {at} of {last}: ")
         assert picture.inner_html() == first
+        press_everything(stepper)
+        holds_still(stepper)
+        photograph(page, stepper, f"{name.removesuffix('.ipynb')}-{number}")
     assert (len(course.errors), len(course.logged)) == errors, course.errors + course.logged
 
 
@@ -317,17 +375,7 @@ def test_no_frame_is_blank(one):
 
 def test_nothing_moves(one):
     """Place and size of every box, cell and arrow are those of the first step."""
-    texts = ".data text, .cell text, .many"
-    places = set()
-    for _ in range(STEPS):
-        # a text that changes has another width, in its own place
-        one.pic.evaluate(f"(pic) => pic.querySelectorAll('{texts}').forEach("
-                         "(t) => { t.style.display = 'none'; })")
-        places.add(one.pic.evaluate(PLACES))
-        one.press("ArrowRight")
-    one.pic.evaluate(f"(pic) => pic.querySelectorAll('{texts}').forEach("
-                     "(t) => { t.style.display = ''; })")
-    assert one.at == STEPS and len(places) == 1
+    assert one.root.evaluate(MOVED) == 1 and one.at == STEPS
 
 
 def test_what_stands_below_does_not_move(one):
@@ -381,8 +429,8 @@ def test_keys_do_not_reach_the_notebook(one):
     page = one.page
     count = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
     cells = page.evaluate(count)
-    focusable = one.root.locator("button, input, summary, [tabindex='0']").all()
-    assert len(focusable) >= 11
+    focusable = one.root.locator("button, input, select, summary, .table.on, [tabindex='0']").all()
+    assert len(focusable) >= 30
     for element in focusable:
         if not element.is_visible():
             continue
@@ -425,12 +473,12 @@ def test_every_control_has_a_name(one):
 
 
 def test_parts_are_found_by_role_and_name(one):
-    """As a screen reader finds them: group, toolbar, picture, live region, three regions."""
+    """As a screen reader finds them: group, toolbar, picture, live region, five regions."""
     one.jump(3)
     assert one.root.get_by_role("toolbar", name="Steps").count() == 1
-    assert one.root.get_by_role("img", name=f"Step 3 of {STEPS}: a.store").count() == 1
+    assert one.root.get_by_role("group", name=f"Step 3 of {STEPS}: a.store").count() == 1
     assert one.say.get_attribute("aria-live") == "polite"
-    for name in ("What happened", "Mappings", "Counters"):
+    for name in ("What happened", "Walk", "Counters", "Mappings", "Memory"):
         assert one.root.get_by_role("region", name=name).count() == 1
 
 
@@ -446,9 +494,9 @@ def test_the_picture_as_text(one):
     """The same state in words, at every step."""
     one.root.locator("summary").click()
     one.jump(3)
-    assert 'rw page 6, "rows"' in one.root.locator("details pre").inner_text()
+    assert 'rw page 6, "rows"' in one.root.locator(".mm-text pre").inner_text()
     one.press("End")
-    assert "rows" not in one.root.locator("details pre").inner_text()
+    assert "rows" not in one.root.locator(".mm-text pre").inner_text()
     one.root.locator("summary").click()
 
 
@@ -460,8 +508,9 @@ def test_panels_tell_the_step(one):
     assert "0x4000-0x7000 rw-p anon" in \
         one.root.get_by_role("region", name="Mappings").inner_text()
     hot = one.root.get_by_role("region", name="Counters").locator("tr.hot").all_inner_texts()
-    assert [row.split("\t")[0] for row in hot] == ["page tables", "pages of data", "faults",
-                                                   "zero fills"]
+    assert [row.split("\t") for row in hot] == [
+        ["page tables", "3", "+3"], ["pages of data", "1", "+1"], ["faults", "1", "+1"],
+        ["zero fills", "1", "+1"]]
 
 
 # questions -------------------------------------------------------------------------------------
@@ -581,8 +630,7 @@ def test_a_question_keeps_the_height(two):
 def test_contrast(one, theme):
     """At least 4.5 to 1 for every text and every line that means something, in both themes."""
     page = one.page
-    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    page.evaluate(change, theme)
+    page.evaluate(THEME, theme)
     page.wait_for_function("(dark) => document.body.dataset.jpThemeLight === String(!dark)",
                            arg=theme.endswith("Dark"))
     try:
@@ -594,7 +642,7 @@ def test_contrast(one, theme):
             assert len(found) > 50
             assert [row for row in found if row[1] < 4.5] == []
     finally:
-        page.evaluate(change, "JupyterLab Light")
+        page.evaluate(THEME, "JupyterLab Light")
 
 
 def test_reduced_motion(one):

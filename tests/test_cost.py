@@ -5,8 +5,9 @@ from itertools import product
 
 import pytest
 
-from mmlib import LA57, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, X86_64, Machine, cost, validate
+from mmlib import LA57, MAP_FIXED, MAP_PRIVATE, MAP_SHARED, X86_64, Machine, Segfault, cost, validate
 from mmlib.__main__ import main
+from mmlib.costs import Costs
 from mmlib.linux import Linux
 from mmlib.views.union import union
 from mmlib.views.text import describe, status
@@ -19,10 +20,12 @@ HEADLINE = {                # regime: PGD, PUD, PMD, PTE tables, total, faults
     "hugetlb": (1500, 1500, 300, 0, 3_300, 603_300),
     "cache-pte": (1500, 1500, 450_000, 153_600, 606_600, 308_889_600),
     "cache": (1500, 1500, 300, 153_600, 156_900, 79_092_900),
+    "mshare": (1501, 1, 300, 153_600, 155_402, 78_644_700),
 }
 MISALIGNED = {              # by 12 KiB: total, faults
     "private": (230_856_000, 7_446_529_499), "threads": (153_904, 78_643_200),
     "cache-pte": (230_856_000, 7_446_529_499), "cache": (230_856_000, 7_446_529_499),
+    "mshare": (155_402, 78_644_700),        # a region has no file offset that could be missed
 }
 
 
@@ -54,7 +57,8 @@ def test_huge_pages_cannot_be_shifted_by_small_ones(regime):
 
 def brute_force(regime: str, size: int, processes: int, shift: int) -> tuple[int, ...]:
     """Tables by level, PGD first, as sets of addresses: no machine and no formula."""
-    start, tables = cost.SLOT + shift, set()
+    shift = 0 if regime == "mshare" else shift
+    start, tables = cost.SLOT + shift, {(4, 0, "host")} if regime == "mshare" else set()
     step = cost.HUGE if cost.REGIMES[regime][1] else cost.PAGE
     shared = {"cache": (1, 2), "cache-pte": (1,), "hugetlb": (2,)}.get(regime, ())
     for process, addr in product(range(processes), range(start, start + size, step)):
@@ -63,6 +67,7 @@ def brute_force(regime: str, size: int, processes: int, shift: int) -> tuple[int
             base = addr // span * span
             whole = start <= base and base + span <= start + size and shift % span == 0
             who = "file" if level in shared and whole else \
+                "host" if regime == "mshare" and level < 4 else \
                 "one" if regime == "threads" else process
             tables.add((level, base, who))
     return tuple(sum(table[0] == level for table in tables) for level in (4, 3, 2, 1))
@@ -88,7 +93,7 @@ def test_a_large_machine_is_valid_and_can_be_looked_at(regime):
     assert f"{machine.tasks[0].rss // 1024} kB" in status(now, "p0")
 
 
-@pytest.mark.parametrize("regime", cost.REGIMES)
+@pytest.mark.parametrize("regime", [name for name in cost.REGIMES if name != "mshare"])
 def test_a_large_machine_can_be_taken_apart(regime):
     """Verbs on a part of it, then the end of all: nothing is left."""
     machine = cost.experiment(regime, 300 * GIB, 6)
@@ -111,6 +116,34 @@ def test_a_large_machine_can_be_taken_apart(regime):
         task.exit()
     machine.files[0].truncate(0)
     machine.shrink()
+    validate(machine)
+    assert sum(machine.tables.counts) == 0 and not machine.memory.extents
+
+
+def test_a_large_region_can_be_taken_apart():
+    """msharefs: one mprotect for all, a fork that links, guests that go; nothing is left."""
+    machine = cost.experiment("mshare", 300 * GIB, 6)
+    at, one, two = cost.SLOT, machine.tasks[1], machine.tasks[2]
+    before = sum(machine.tables.counts)
+    two.mprotect(at + GIB, 70 * GIB, "r")
+    validate(machine)
+    one.store(at + 80 * GIB, b"here")
+    with pytest.raises(Segfault):
+        one.store(at + GIB, b"no")
+    child = one.fork("child")
+    child.touch(at, 300 * GIB)
+    assert child.load(at + 80 * GIB, 4) == b"here"
+    assert sum(machine.tables.counts) == before + 1          # the child's top-level table
+    one.munmap(at, 512 * GIB)
+    validate(machine)
+    for task in list(machine.tasks):
+        task.exit()
+    validate(machine)
+    assert machine.tables.counts[1] == 153_600               # a region outlives its guests
+    keeper = machine.spawn("keeper")
+    keeper.unlink("/mshare/db")
+    machine.files[0].close()
+    keeper.exit()
     validate(machine)
     assert sum(machine.tables.counts) == 0 and not machine.memory.extents
 
@@ -146,6 +179,62 @@ def test_pages_of_its_own():
     plain, own = (cost.measure("cache", 4 * GIB, 3, diverge=n) for n in (0, 2))
     assert own["tables"]["pte"] - plain["tables"]["pte"] == 6
     validate(cost.experiment("cache", 4 * GIB, 3, diverge=2))
+
+
+# side by side ----------------------------------------------------------------------------------
+def test_costs_are_the_rows_of_measure():
+    """A row a regime; as text one line each, as HTML one row each, and no seconds in either."""
+    costs = Costs(64 << 20, 4)
+    assert list(costs.regimes) == list(cost.REGIMES)
+    row, alone = costs["cache"], cost.measure("cache", 64 << 20, 4)
+    assert row | {"seconds": 0} == alone | {"seconds": 0}
+    assert len(str(costs).splitlines()) == 2 + len(cost.REGIMES)
+    html = costs._repr_html_()
+    assert html.count("<tr>") == 1 + len(cost.REGIMES) and f"{row['faults']:,}" in html
+    assert len({len(line) for line in str(costs).splitlines()[1:]}) == 1
+
+
+def test_costs_tell_what_is_refused():
+    """In the place of the numbers, over the whole width."""
+    costs = Costs(GIB, 2, 12 << 10, regimes=["private", "hugetlb"])
+    assert "12,288 bytes to the side" in str(costs)
+    assert str(costs).splitlines()[-1].startswith("hugetlb  EINVAL: the start is not")
+    assert "<td colspan" in costs._repr_html_()
+    with pytest.raises(ValueError, match="'caches' is none of private, threads"):
+        Costs(GIB, 2, regimes=["caches"])
+
+
+@pytest.mark.parametrize("regime, flushes, targets", [
+    ("private", 1, 1), ("threads", 1, 8), ("hugetlb", 1, 1), ("cache", 1, 1), ("mshare", 20, 20)])
+def test_who_is_told_of_a_protection(regime, flushes, targets):
+    """20 processes on 8 CPUs: a flush for each address space, on each CPU that ran it."""
+    machine = cost.experiment(regime, GIB, 20, cpus=8)
+    before = dict(machine.counters)
+    machine.tasks[0].mprotect(cost.SLOT, cost.HUGE, "r")
+    assert [machine.counters[name] - before[name] for name in ("flushes", "flush_targets")] == \
+        [flushes, targets]
+    validate(machine)
+
+
+# drawn -----------------------------------------------------------------------------------------
+def test_a_row_of_tables_or_pages_says_how_many_it_is():
+    """Its label fits into the box: so many characters of a bold 11 pixel font."""
+    now = cost.experiment("private", 300 * GIB, 1500).snapshot()
+    graph = union([now])
+    labels = [node.label for node in graph.nodes.values()]
+    assert labels.count("153,600 PTE") == labels.count("300 PMD") == 2
+    pages, = (node for node in graph.nodes.values() if node.kind == "frame")
+    assert pages.label == "78,643,200 pages" and pages.size[0] / 6.2 > len("78,643,200 pages x1500")
+    assert all(0 <= n.x and n.x + n.size[0] <= graph.width for n in graph.nodes.values())
+
+
+@pytest.mark.parametrize("regime, boxes", [
+    ("threads", ["p0 x1,500"]), ("private", ["p0", "p1 x1,499"]), ("mshare", ["p0 x1,500"])])
+def test_processes_and_threads_that_are_alike_are_one_box(regime, boxes):
+    """And nothing is said to be left out."""
+    graph = union([cost.experiment(regime, 300 * GIB, 1500).snapshot()])
+    assert [node.label for node in graph.nodes.values() if node.kind == "task"] == boxes
+    assert graph.note == ""
 
 
 # the command -----------------------------------------------------------------------------------

@@ -168,12 +168,21 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
+def packaged(name: str) -> bool:
+    """Is the package installed here?  `make test-renderers` also runs where it is not."""
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
 @linux_only
 def test_the_order_of_renderers(tmp_path, monkeypatch):
     """MMLIB_DOT comes before `dot` on PATH, and that before the package."""
     monkeypatch.delenv("MMLIB_DOT", raising=False)
     monkeypatch.setenv("PATH", "")
-    assert Path(doctor.find_renderer()).stem == "graphviz-pure"
+    found, pure = doctor.find_renderer(), packaged("graphviz-pure")
+    assert (found and Path(found).stem) == ("graphviz-pure" if pure else None)
     dot = program(tmp_path / "dot", "exit")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert doctor.find_renderer() == dot

@@ -102,6 +102,7 @@ def test_the_head_of_a_sequence_is_described():
     """The fields that only mmlib/1 has there are those of the table."""
     told = re.findall(r"(?m)^\| `(\w+)` \| ", section("mmlib/1").partition("| op |")[0])
     head = {"geometry": "LA57", "cpus": 2, "sharing": "private", "huge_pages": 1,
+            "names": ["a"],
             "mounts": [{"fstype": "ext4", "path": "/disk"}],
             "files": [{"id": "f", "pages": 1, "path": "/disk/f"}]}
     assert sorted(told) == sorted(head)

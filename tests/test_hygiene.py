@@ -78,6 +78,15 @@ def test_no_live_view_is_stored(code):
     assert not kinds & {LIVE_VIEW, "image/svg+xml"}
 
 
+def test_pictures_have_words(code):
+    """The alternative text of a picture says what is to be seen, in more than a title."""
+    shown = "".join(o.data.get("text/html", "") for o in outputs(code, "display_data")
+                    + outputs(code, "execute_result"))
+    pictures = re.findall(r"<img[^>]*>", shown)
+    words = re.findall(r'<img[^>]* alt="([^"]{40,})"', shown)
+    assert len(words) == len(pictures)
+
+
 def test_nothing_on_stderr(code):
     """Warnings are for developers; a course shows none."""
     assert not [output.text for output in outputs(code, "stream") if output.name == "stderr"]

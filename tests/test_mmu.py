@@ -2,7 +2,8 @@
 import pytest
 from layout import ANON, PAGE, machine
 
-from mmlib import MADV_DONTNEED, MAP_FIXED, MAP_SHARED, TINY, X86_64, Segfault
+from mmlib import MADV_DONTNEED, MAP_FIXED, MAP_SHARED, TINY, X86_64, BusError, FileTableCache
+from mmlib import Machine, Segfault
 from mmlib.geometry import A, D
 
 
@@ -177,3 +178,41 @@ def test_the_top_page_of_user_space_can_be_used():
     assert task.load(last + PAGE - 1) == b"\5"
     with pytest.raises(Segfault):
         task.load(last + PAGE - 1, 2)
+
+
+# the short way -----------------------------------------------------------------------------------
+def test_a_touch_that_hits_asks_what_the_long_way_asks():
+    """Wrong arguments are refused, and a dead task, also where the page is known."""
+    task = Machine(TINY, trace=False).spawn()
+    task.mmap(0x4000, PAGE, "rw", ANON | MAP_FIXED)
+    task.touch(0x4000, 1, write=True)
+    for wrong in ((0x4000, 0), (0x4000, 1.0), (0x4000, True), (-1, 1), ("4", 1)):
+        with pytest.raises((TypeError, ValueError)):
+            task.touch(*wrong)
+    for args, named in (((0x4000, 1), {"wrong": 1}), ((0x4000, 1, True, 2), {}),
+                        ((0x4000, 1, True), {"write": True})):
+        with pytest.raises(TypeError):
+            task.touch(*args, **named)
+    assert task.minor_faults == 1
+    task.exit()
+    with pytest.raises(OSError, match="ESRCH"):
+        task.touch(0x4000, 1)
+
+
+def test_a_translation_that_is_out_of_date_counts():
+    """Without a flush of the sharers a TLB goes on with what it knows, by either way."""
+    machine = Machine(X86_64, sharing=FileTableCache(), trace=False, cpus=2)
+    file, size = machine.memfd("f", 4 << 20), 4 << 20
+    a, b = machine.spawn("a"), machine.spawn("b")
+    for task in (a, b):
+        task.mmap(1 << 30, size, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(1 << 30, size, write=True)
+        task.touch(1 << 30, 1, True)
+    machine.flush_sharers = False
+    file.truncate(0)
+    b.touch(1 << 30, 1, True)                  # the TLB of b still has the page
+    machine.flush_sharers = True
+    for tlb in machine.tlbs:
+        tlb.entries.clear()
+    with pytest.raises(BusError):
+        b.touch(1 << 30, 1, True)

@@ -11,10 +11,12 @@ import scenes
 from scenes import ANON, PAGE
 
 from mmlib import MAP_SHARED, TINY, FileTableCache, Machine, Private, Trace
+from mmlib.geometry import entry_pfn
 from mmlib.views.ask import QUESTIONS, Question
 from mmlib.views.outline import describe
-from mmlib.views.stepper import Stepper, counters, mappings
+from mmlib.views.stepper import Stepper
 from mmlib.views.text import summary
+from mmlib.views.told import Pool, counters, mapped
 
 HERE = Path(__file__).parent
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -50,25 +52,31 @@ def twenty_five(sharing=None):
     return m
 
 
+def track(stepper):
+    """What is told of its one trace."""
+    [one] = stepper.data["tracks"]
+    return one
+
+
 def size(stepper):
-    return len(stepper.svg) + len(json.dumps(stepper.steps)) + len(json.dumps(stepper.lines))
+    return len(json.dumps(stepper.data))
 
 
 def asked(machine, number, question):
     """What the widget is told of a question to one step."""
-    return Stepper(machine, ask={number: question}).steps[number]["ask"]
+    return track(Stepper(machine, ask={number: question}))["steps"][number]["ask"]
 
 
 def texts(stepper, what):
     """The long texts of all steps, put together again."""
-    return ["\n".join(stepper.lines[i] for i in step[what]) for step in stepper.steps]
+    return ["\n".join(stepper.data["pool"][i] for i in step[what]) for step in track(stepper)["steps"]]
 
 
 # state -----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("sharing", [None, FileTableCache()], ids=str)
 def test_twenty_five_steps_are_small(sharing):
     """All of it travels with the widget, and is stored where somebody saves widget states."""
-    assert size(Stepper(twenty_five(sharing))) < 60_000
+    assert size(Stepper(twenty_five(sharing))) < 100_000
 
 
 def test_the_drawing_does_not_grow_with_the_steps():
@@ -80,7 +88,7 @@ def test_the_drawing_does_not_grow_with_the_steps():
     for _ in range(100):
         m2.tasks[0].run_on(0)
     after = Stepper(m2)
-    assert a.name == "a" and len(after.svg) == len(Stepper(m).svg) and size(before) < size(after)
+    assert a.name == "a" and len(track(after)["svg"]) == len(track(Stepper(m))["svg"]) and size(before) < size(after)
     assert (size(after) - size(Stepper(m))) / 100 < 1000
 
 
@@ -88,14 +96,15 @@ def test_a_step_is_told_in_full():
     """Call, outcome, sentence, events, mappings, counters, and the picture as text."""
     m = scenes.fork()
     stepper = Stepper(m)
-    for step, told, text, maps in zip(m.trace, stepper.steps, texts(stepper, "text"),
-                                      texts(stepper, "mappings")):
+    for step, told, text in zip(m.trace, track(stepper)["steps"], texts(stepper, "text")):
         assert told["action"] + told["outcome"] == step.action + step.outcome
         assert told["say"] == summary(step)
-        assert [[stepper.lines[i] for i in pair] for pair in told["events"]] == \
+        assert [[stepper.data["pool"][i] for i in pair] for pair in told["events"]] == \
             [[e.text, e.function] for e in step.events]
-        assert dict(zip(stepper.counted, told["counters"])) == counters(step.after)
-        assert (text, maps) == (describe(step.after), mappings(step.after))
+        assert dict(zip(track(stepper)["counted"], told["counters"])) == counters(step.after)
+        assert text == describe(step.after)
+        assert [stepper.data["pool"][i] for i in stepper.data["pool"][told["mms"]]] == \
+            [mapped(step.after, mm) for mm in step.after.mms]
         assert told["ask"] is None
 
 
@@ -109,41 +118,69 @@ def test_counters_are_the_machine_s():
 
 
 def test_mappings_name_every_task_and_every_mapping():
-    """An mm with its threads, and a line for each VMA."""
+    """An mm with its threads, its top-level table, VmPTE, and a row for each VMA."""
     m = scenes.threads()
-    told = [mappings(step.after) for step in m.trace]
-    assert "a, t  (VmPTE 0 kB)\n  nothing is mapped" == told[2]
-    assert told[4].splitlines() == ["a, t  (VmPTE 12 kB)", "  0xfe000-0x100000 rw-p anon"]
+    now = m.trace[4].after
+    assert mapped(m.trace[2].after, m.trace[2].after.mms[0])[::3] == ["a, t", 0]
+    assert mapped(now, now.mms[0]) == ["a, t", "a", f"t{now.mms[0].root[0]}_{now.mms[0].root[1]}",
+                                       12, [[0xfe000, 0x100000, "rw-p", "anon", 0, ""]]]
+
+
+def test_flags_are_those_of_smaps():
+    """As VmFlags has them, where the kernel has them."""
+    m = Machine(TINY)
+    a = m.spawn("a")
+    start = a.mmap(0x4000, PAGE, "rw", ANON)
+    a.mlock(start, PAGE)
+    now = m.snapshot()
+    assert [vma[5] for vma in mapped(now, now.mms[0])[4]] == ["lo"]
+
+
+def test_entries_and_pages_are_told_in_runs():
+    """What is alike and in a row is told once, and comes out again as the entries that there are."""
+    for scene in scenes.ALL:
+        stepper = Stepper(scene())
+        pool = stepper.data["pool"]
+        held = {}
+        for step, told in zip(stepper.trace, track(stepper)["steps"]):
+            held |= told["tables"]
+            for table in step.after.tables:
+                out = [(first + i, pfn + i, bits) for first, many, pfn, bits
+                       in pool[held[f"t{table.pfn}_{table.birth}"]][5] for i in range(many)]
+                assert out == [(i, entry_pfn(e), e & 0xFFF | (e >> 63) << 12)
+                               for i, e in table.entries]
+            pages = [pool[i] for i in pool[told["pages"]]]
+            assert sum(row[1] for row in pages) == sum(f.count for f in step.after.frames)
 
 
 def test_the_state_is_json(tmp_path):
     """A widget's state has no bytes, tuples as keys, or lone surrogates."""
     for scene in scenes.ALL:
         stepper = Stepper(scene(), name="a\udcff\nb")
-        json.dumps([stepper.steps, stepper.lines, stepper.name], ensure_ascii=False) \
+        json.dumps([track(stepper)["steps"], stepper.data["pool"], stepper.data["name"]], ensure_ascii=False) \
             .encode("utf-8")
 
 
 def test_two_steppers_of_one_machine_are_alike():
     """Nothing depends on chance, on time, or on an address of this process."""
     one, other = (Stepper(scenes.cache(), ask={8: "tables"}) for _ in range(2))
-    assert (one.svg, one.steps, one.lines, repr(one)) == \
-        (other.svg, other.steps, other.lines, repr(other))
+    assert (track(one)["svg"], track(one)["steps"], one.data["pool"], repr(one)) == \
+        (track(other)["svg"], track(other)["steps"], other.data["pool"], repr(other))
 
 
 def test_a_part_of_a_trace():
     """Steps keep their numbers; the first one has nothing before it."""
     m = scenes.fork()
     stepper = Stepper(m.trace[4:9], ask={6: "copies"})
-    assert len(stepper.steps) == 5 and stepper.steps[2]["ask"]["text"]
-    assert stepper.steps[0]["action"] == m.trace[4].action
-    assert "hot" not in json.dumps(stepper.steps[0]["delta"])
+    assert len(track(stepper)["steps"]) == 5 and track(stepper)["steps"][2]["ask"]["text"]
+    assert track(stepper)["steps"][0]["action"] == m.trace[4].action
+    assert "hot" not in json.dumps(track(stepper)["steps"][0]["delta"])
 
 
 def test_a_trace_is_as_good_as_its_machine():
     """Both are the same stepper."""
     m = scenes.fork()
-    assert Stepper(m.trace).steps == Stepper(m).steps
+    assert track(Stepper(m.trace))["steps"] == track(Stepper(m))["steps"]
 
 
 # mistakes --------------------------------------------------------------------------------------
@@ -184,9 +221,12 @@ def test_a_question_by_its_name(name):
             except ValueError as why:   # a bulk call is told as one event
                 assert step.call == "touch" and step.action in str(why)
                 continue
-            answers.add(told["answer"])
+            answers.add(str(told["answer"]))
             assert told["text"].endswith("?") and told["reason"].endswith(".")
-            if told["choices"]:
+            if told["pick"]:
+                seen = {f"t{t.pfn}_{t.birth}" for t in before.after.tables}
+                assert told["answer"] == told["choices"] or set(told["answer"]) <= seen
+            elif told["choices"]:
                 assert told["answer"] in told["choices"]
             else:
                 assert type(told["answer"]) is int
@@ -245,7 +285,7 @@ def test_a_question_of_one_s_own():
                     lambda before, step: f"{len(before.tasks)} could have run.", ("a", "b"))
     told = asked(scenes.fork(), 5, mine)
     assert told == {"text": "Whose turn is it?", "answer": "b", "choices": ["a", "b"],
-                    "reason": "2 could have run."}
+                    "pick": False, "reason": "2 could have run."}
 
 
 # what is seen before anything was run ----------------------------------------------------------
@@ -305,9 +345,9 @@ def test_the_picture_before_running_shows_nothing_of_later_steps():
     m = scenes.fork()
     labels = [image for image in (still_of(Stepper(m, still=k))[3] for k in (0, 13))]
     assert len(labels[0]) < len(labels[1])
-    assert not re.search(r'class="[^"]*\bon\b', Stepper(m).svg)
+    assert not re.search(r'class="[^"]*\bon\b', track(Stepper(m))["svg"])
     words = {w for step in m.trace for f in step.after.frames if (w := f.head.rstrip(b"\0"))}
-    assert words and not [w for w in words if w.decode() in Stepper(m).svg]
+    assert words and not [w for w in words if w.decode() in track(Stepper(m))["svg"]]
 
 
 @pytest.mark.parametrize("name", scenes.ODD)
@@ -319,7 +359,7 @@ def test_no_name_breaks_out(name):
     stepper = Stepper(m, name=name)
     text, alt, caption, _ = still_of(stepper)
     html = stepper._repr_mimebundle_()[0]["text/html"]
-    assert not re.search("<script|<svg|<p>", html + stepper.svg.removeprefix("<svg"))
+    assert not re.search("<script|<svg|<p>", html + track(stepper)["svg"].removeprefix("<svg"))
     assert re.fullmatch(r"<figure .*</figure>", html, re.DOTALL)
     assert ", step 2 of 2" in text.splitlines()[0]
     assert html.count("<") == 7
@@ -344,10 +384,10 @@ def test_javascript_folds_what_python_made():
     """The states that the browser sees are those that Python computed."""
     stepper = Stepper(scenes.cache())
     code = (f"import {{ readFile }} from 'node:fs/promises';"
-            f"const text = await readFile({str(HERE.parent / 'mmlib/views/stepper.js')!r}, 'utf8');"
+            f"const text = await readFile({str(HERE.parent / 'mmlib/views/pure.js')!r}, 'utf8');"
             "const { fold, split } = await import('data:text/javascript,'"
             " + encodeURIComponent(text));"
-            f"const states = fold({json.dumps([step['delta'] for step in stepper.steps])});"
+            f"const states = fold({json.dumps([step['delta'] for step in track(stepper)['steps']])});"
             "console.log(JSON.stringify(states.map((state) => Object.fromEntries("
             "Object.entries(state).map(([id, value]) => [id, split(value)])))));")
     done = subprocess.run(["node", "--input-type=module"], input=code, capture_output=True,

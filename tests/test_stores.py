@@ -19,7 +19,7 @@ from test_properties import (
 
 from mmlib import LA57, MAP_FIXED, MAP_SHARED, TINY, X86_64, FileTableCache, Machine, Private, bulk
 from mmlib import validate
-from mmlib.geometry import PFN_MASK, entry_pfn
+from mmlib.geometry import PFN_MASK, PFN_SHIFT, PS, P, entry_pfn
 from mmlib.memory import ZERO_PFN
 
 
@@ -88,7 +88,17 @@ class Both(Pressure):
         validate(self.machine), validate(self.judge.machine)
         for mine, other in zip(seen(self.machine), seen(self.judge.machine)):
             assert mine == other
+        if self.machine.tasks:
+            self.translated()
 
+    def translated(self):
+        """All pages of a task at once: as the entries say one by one."""
+        task, want = self.machine.tasks[-1], []
+        for addr in range(0, TINY.task_size, PAGE):
+            entry = self.machine.tables.entry_at(task.mm.pgd, addr)
+            within = addr % (TINY.huge_size if entry & PS else PAGE)
+            want.append((entry_pfn(entry) << PFN_SHIFT) + within if entry & P else -1)
+        assert task.translate(range(0, TINY.task_size, PAGE)).tolist() == want
 
     def reclaim(self, n):
         """Which pages go depends on the numbers of frames."""

@@ -26,8 +26,8 @@ __all__ = ["Ptdesc", "Tables", "writable"]
 class Tables(Forests):
     """All page tables of one machine.
 
-    Read entries.py first: it has the operations; rows.py, spans.py and forest.py say how much is
-    kept in few words.
+    Read entries.py and hardware.py first: they have the operations; rows.py, spans.py and
+    forest.py say how much is kept in few words.
     """
 
 

@@ -1,9 +1,10 @@
-"""Entries one at a time, and the walk of the hardware."""
+"""Entries one at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ..extents import forests, is_link
-from ..geometry import PFN_SHIFT, PS, TABLE, A, D, Geometry, entry_pfn
+from ..geometry import PFN_MASK, PFN_SHIFT, PS, TABLE, Geometry, P
 from ..memory import Memory
 from ..trace import TableState
 from .ptdesc import Ptdesc
@@ -16,8 +17,10 @@ class Entries:
 
     def __init__(self, geometry: Geometry, memory: Memory):
         self.geometry, self.memory, self.shift = geometry, memory, geometry.page_shift
+        self._bits, self._mask = geometry.bits, geometry.entries - 1
         self.by_pfn: dict[int, Ptdesc] = {}
         self.forests = forests()
+        self.ways: dict[Ptdesc, dict[int, Ptdesc]] = {}     # Hardware.mark
         self.counts = [0] * (geometry.levels + 1)
         self.allocated = self.freed = 0      # ever
 
@@ -47,11 +50,13 @@ class Entries:
         """Write a leaf entry; 0 clears it (set_pte_at, pte_clear)."""
         if table._runs:
             self._carve(table, index)
+        if table.level > 1:
+            self.ways.clear()
         if entry:
             table._entries[index] = entry
         else:
             table._entries.pop(index, None)
-        table._state = None
+        table._state = table._digest = None
 
     def child(self, table: Ptdesc, index: int) -> Ptdesc | None:
         """The table that this entry points to, if it points to one."""
@@ -61,10 +66,9 @@ class Entries:
             run = self.run_at(table, index)
             if run and run.level < table.level:
                 self._carve(table, index)
-        if not is_link(table.level, entry):
+        if table.level == 1 or not entry & P or entry & PS:
             return None
-        pfn = entry_pfn(entry)
-        return self.object(pfn)
+        return self.object((entry & PFN_MASK) >> PFN_SHIFT)
 
     def link(self, table: Ptdesc, index: int, child: Ptdesc) -> None:
         """Point an empty entry to *child* (pmd_populate and its kin)."""
@@ -108,6 +112,13 @@ class Entries:
             return [(i, entries[i]) for i in range(start, end) if i in entries]
         return sorted((i, e) for i, e in entries.items() if start <= i < end)
 
+    def digest(self, table: Ptdesc, make: Callable) -> Any:
+        """What *make* says of the indices and the entries, in no order, that are in no run; it is
+        kept until one of them changes."""
+        if table._digest is None:
+            table._digest = make(table._entries.keys(), table._entries.values())
+        return table._digest
+
     def below(self, table: Ptdesc, base: int, start: int, end: int, runs: bool = True,
               ) -> Iterator[tuple[int, Ptdesc, int, int]]:
         """(address, table, index, entry) of the non-empty entries of *table*, which maps *base*
@@ -148,7 +159,10 @@ class Entries:
 
     def table_at(self, root: Ptdesc, addr: int, level: int) -> Ptdesc | None:
         """The table of *level* on the way to *addr*, if there is one (hugetlb_walk)."""
-        return next((t for t, _, _ in self.walk(root, addr) if t.level == level), None)
+        table = root
+        while table is not None and table.level > level:    # no further: looking makes objects
+            table = self.child(table, self.geometry.index(addr, table.level))
+        return table
 
     def lookup(self, root: Ptdesc, addr: int) -> tuple[Ptdesc | None, int, int]:
         """(table, index, entry) of the leaf entry of *addr*; table None where no table is."""
@@ -157,26 +171,6 @@ class Entries:
         if table.level == 1 or entry & PS:
             return table, index, entry
         return None, index, 0
-
-    # what the hardware does ------------------------------------------------------------------
-    def walk(self, root: Ptdesc, addr: int) -> list[tuple[Ptdesc, int, int]]:
-        """(table, index, entry) from the top down to the leaf or the first empty entry."""
-        geometry, table, path = self.geometry, root, []
-        while table is not None:
-            index = geometry.index(addr, table.level)
-            path.append((table, index, self.get(table, index)))
-            table = self.child(table, index)
-        return path
-
-    def mark(self, path: list[tuple[Ptdesc, int, int]], write: bool) -> int:
-        """Set Accessed on every entry of *path*, Dirty on the leaf of a store; the leaf entry."""
-        for table, index, entry in path:
-            marked = entry | A
-            if write and table is path[-1][0]:
-                marked |= D
-            if marked != entry:
-                self.set(table, index, marked)
-        return marked
 
     # for views and checks --------------------------------------------------------------------
     def state(self, table: Ptdesc) -> TableState:

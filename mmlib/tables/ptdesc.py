@@ -1,5 +1,7 @@
 """One page-table page."""
 
+from typing import Any
+
 from ..extents import Run
 from ..trace import TableState
 
@@ -14,7 +16,7 @@ class Ptdesc:
     """
 
     __slots__ = ("pfn", "birth", "level", "users", "owner", "home", "published", "lent",
-                 "_entries", "_runs", "_state")
+                 "_entries", "_runs", "_state", "_digest")
 
     def __init__(self, pfn: int, birth: int, level: int, owner: str):
         self.pfn, self.birth, self.level, self.owner = pfn, birth, level, owner
@@ -22,6 +24,7 @@ class Ptdesc:
         self._entries: dict[int, int] = {}
         self._runs: list[Run] = []          # apart from each other and from the entries
         self._state: TableState | None = None
+        self._digest: Any = None            # made of the entries alone (Entries.digest)
 
     @property
     def pt_share_count(self) -> int:

@@ -2,11 +2,11 @@
 
 from ..extents import Forest, Run, is_link
 from ..geometry import entry_pfn
-from .entries import Entries
+from .hardware import Hardware
 from .ptdesc import Ptdesc
 
 
-class Rows(Entries):
+class Rows(Hardware):
     """The runs of a table, and the tables that they imply."""
 
     def occupied(self, table: Ptdesc) -> bool:
@@ -91,7 +91,9 @@ class Rows(Entries):
         """Put *others* where *run* is; they stand in no other entries than it did."""
         at = table._runs.index(run)
         table._runs[at:at + 1] = others
-        table._state = None
+        table._state = table._digest = None
+        if table.level > 1:
+            self.ways.clear()
 
     def clear(self, table: Ptdesc, run: Run) -> None:
         """Empty the entries that *run* fills; the tables that it implies stay."""

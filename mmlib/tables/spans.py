@@ -41,44 +41,59 @@ class Spans(Rows):
             return self.entry_at(table, page << self.shift)
         return self._entry_in(self.forests.at(pfn).run._replace(hi=1 << 64), page)
 
-    def spans(self, table: Ptdesc, start: int, end: int, base: int = 0,
+    def spans(self, root: Ptdesc, start: int, end: int,
               ) -> Iterator[tuple[int, int, int, int, int]]:
         """(address, count, entry, step, level): *count* leaf entries of *level* in a row that meet
         [start, end), not empty; each holds a frame *step* higher than the one before.  In no
         order of addresses; nothing becomes an object."""
-        for addr, _, index, entry in self.below(table, base, start, end, False):
-            if not is_link(table.level, entry):
-                yield addr, 1, entry, 0, table.level
-            elif child := self.by_pfn.get(entry_pfn(entry)):
-                yield from self.spans(child, start, end, addr)
+        for base, part in self.parts(root, start, end):
+            if isinstance(part, Run):
+                unit = self.geometry.bits * (part.level - 1)
+                first, last = part.lo >> unit, (part.hi - 1 >> unit) + 1
+                yield (base + (first << unit + self.shift), last - first,
+                       part.entry(first, part.level, self.geometry.bits), part.step, part.level)
             else:
-                yield from self._forest_spans(entry_pfn(entry), 1, addr, start, end)
-        for run in table._runs:
-            yield from self._run_spans(run, base, start, end)
+                for addr, _, _, entry in self.below(part, base, start, end, False):
+                    if not is_link(part.level, entry):
+                        yield addr, 1, entry, 0, part.level
 
-    def _run_spans(self, run: Run, base: int, start: int, end: int):
-        lo = max(run.lo, start - base >> self.shift)
-        hi = min(run.hi, -(-(end - base) >> self.shift))
-        if lo >= hi or not run.bits:
+    def parts(self, table: Ptdesc, start: int, end: int, base: int = 0,
+              ) -> Iterator[tuple[int, Ptdesc | Run]]:
+        """(address of its page 0, part) of what holds the leaf entries that meet [start, end): the
+        tables that are objects, and runs, cut to that range, that map pages.  Nothing becomes an
+        object."""
+        yield base, table
+        if table.level > 1:
+            for addr, _, _, entry in self.below(table, base, start, end, False):
+                if is_link(table.level, entry):
+                    yield from self._parts_at(entry_pfn(entry), 1, addr, start, end)
+        for run in table._runs:
+            yield from self._run_parts(run, base, start, end)
+
+    def _run_parts(self, run: Run, base: int, start: int, end: int):
+        run = run.cut(start - base >> self.shift, -(-(end - base) >> self.shift))
+        if run.lo >= run.hi or not run.bits:
+            return
+        if run.leaf:
+            yield base, run
             return
         unit = self.geometry.bits * (run.level - 1)
-        first, count = lo >> unit, (hi - 1 >> unit) + 1 - (lo >> unit)
-        addr = base + (first << unit + self.shift)
-        entry = run.entry(first, run.level, self.geometry.bits)
-        if run.leaf:
-            yield addr, count, entry, run.step, run.level
-        else:
-            yield from self._forest_spans(entry_pfn(entry), count, addr, start, end)
+        first, last = run.lo >> unit, (run.hi - 1 >> unit) + 1
+        yield from self._parts_at(run.pfn + first, last - first,
+                                  base + (first << unit + self.shift), start, end)
 
-    def _forest_spans(self, pfn: int, count: int, addr: int, start: int, end: int):
-        """The spans below *count* tables in a row, the first of which maps *addr*."""
+    def _parts_at(self, pfn: int, count: int, addr: int, start: int, end: int):
+        """The parts of *count* tables in a row, the first of which maps *addr*."""
+        if count == 1 and (table := self.by_pfn.get(pfn)):
+            yield from self.parts(table, start, end, addr)
+            return
         for lo, hi, forest in self.forests.within(pfn, pfn + count):
-            span = self.geometry.span(forest.level)
-            run = self.content(lo, hi, forest)
-            yield from self._run_spans(run, addr + (lo - pfn) * span, start, end)
+            yield from self._run_parts(self.content(lo, hi, forest),
+                                       addr + (lo - pfn) * self.geometry.span(forest.level),
+                                       start, end)
         for table in self.objects(pfn, count):
-            at = addr + (table.pfn - pfn) * self.geometry.span(table.level)
-            yield from self.spans(table, start, end, at)
+            yield from self.parts(table, start, end,
+                                  addr + (table.pfn - pfn) * self.geometry.span(table.level))
 
     def frames_below(self, root: Ptdesc) -> PageSet:
         """The frames of all tables below *root*."""

@@ -7,25 +7,33 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..geometry import PRESENT, A, D, entry_letters, entry_pfn
 from ..signals import Signal
-from ..trace import Snapshot, Step
+from ..trace import Snapshot, Step, TableState
+from .graph import is_link, table_id
 
 
 class Question(NamedTuple):
     """What a reader is asked: *answer* and *reason* are functions of (the state before the step,
-    the step).  An answer is a number, or one of *choices*."""
+    the step).  An answer is a number, one of *choices*, or a list of tables of the state before:
+    then one of these is clicked, and *choices* are for when there is none."""
 
     text: str
-    answer: Callable[[Snapshot, Step], int | str]
+    answer: Callable[[Snapshot, Step], int | str | list[TableState]]
     reason: Callable[[Snapshot, Step], str]
     choices: tuple[str, ...] = ()
 
     def at(self, before: Snapshot, step: Step) -> dict[str, Any]:
         """The question as the widget asks it; ValueError if the answer is none of the choices."""
         answer = self.answer(before, step)
-        if self.choices and answer not in self.choices:
+        pick = isinstance(answer, list)
+        if pick:
+            answer = [table_id(table) for table in answer] or list(self.choices)
+            if not answer:
+                raise ValueError(f"no table of the state before is an answer to {self.text!r}")
+        elif self.choices and answer not in self.choices:
             raise ValueError(f"the answer {answer!r} to {self.text!r} is none of {self.choices}")
-        return {"text": self.text, "answer": answer, "choices": list(self.choices),
+        return {"text": self.text, "answer": answer, "choices": list(self.choices), "pick": pick,
                 "reason": self.reason(before, step)}
 
 
@@ -99,6 +107,48 @@ def pages_reason(before: Snapshot, step: Step) -> str:
     return f"{pages(before, step)}. {' '.join(told[:3]) or 'No page came or went.'}"
 
 
+def walk_end(before: Snapshot, step: Step) -> list[TableState]:
+    """Where the first walk of the step ends: it is told by events, or else nothing is walked."""
+    walked = []
+    for event in step.events:
+        if event.kind == "walk":
+            walked.append(event)
+        elif walked:
+            break
+    return [before.table_at(event.pfn) for event in walked[-1:]]
+
+
+def walk_end_reason(before: Snapshot, step: Step) -> str:
+    for table in walk_end(before, step):
+        event = [e for e in step.events if e.kind == "walk" and e.pfn == table.pfn][0]
+        what = "maps the page" if event.entry & PRESENT else "is empty"
+        return f"{event.level} {event.pfn}: its entry {event.index} {what}."
+    return "Nothing is walked: the TLB has the translation, or nothing is accessed."
+
+
+def changed(before: Snapshot, step: Step) -> list[TableState]:
+    """Tables that are there before and after, with other entries; accessed bits count for nothing."""
+    now = {table.node: bare(table) for table in step.after.tables}
+    return [table for table in before.tables if now.get(table.node, bare(table)) != bare(table)]
+
+
+def bare(table: TableState) -> list[tuple[int, int]]:
+    return [(index, entry & ~(A | D)) for index, entry in table.entries]
+
+
+def changed_reason(before: Snapshot, step: Step) -> str:
+    now, told = step.after, []
+    for table in changed(before, step):
+        [after] = [t for t in now.tables if t.node == table.node]
+        old, new = dict(bare(table)), dict(bare(after))
+        index = min(i for i in old.keys() | new.keys() if old.get(i) != new.get(i))
+        what = [f"frame {entry_pfn(e)} {'' if is_link(table.level, e) else entry_letters(e)}".strip()
+                if e else "empty" for e in (old.get(index, 0), new.get(index, 0))]
+        told.append(f"{now.geometry.level_name(table.level)} {table.pfn}: entry {index} was "
+                    f"{what[0]} and is {what[1]}.")
+    return " ".join(told[:3]) or "No entry of a table that was there changes."
+
+
 def outcome(before: Snapshot, step: Step) -> str:
     if isinstance(step.error, Signal):
         return step.error.signal
@@ -119,6 +169,10 @@ QUESTIONS = {
                        lambda before, step: f"{grown('copies')(before, step)}. " + (" ".join(
                            e.text for e in step.events if e.kind in ("copy", "reuse"))
                            or "Nothing is copied.")),
+    "walk": Question("In which table will the walk end?", walk_end, walk_end_reason,
+                     ("nothing is walked",)),
+    "entry": Question("Which table that you see will have an entry changed?", changed,
+                      changed_reason, ("none of them",)),
     "outcome": Question("What will come of it?", outcome, outcome_reason,
                         ("it goes well", "SIGSEGV", "SIGBUS", "an error")),
 }

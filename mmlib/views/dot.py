@@ -11,7 +11,6 @@ from ..trace import Snapshot
 from .graph import (
     CELL_H,
     FRAME_H,
-    FRAME_W,
     HEADER_H,
     PILL_H,
     PILL_W,
@@ -107,8 +106,8 @@ def label(graph: Graph, node: Node, shown: State) -> str:
     if node.kind == "frame":
         text = html(shown[f"{node.id}.0"][1])
         return (f'<table border="{border}" cellborder="0" cellspacing="0" cellpadding="0" bgcolor="white" '
-                f'color="{colour}"><tr>{cell(FRAME_W, FRAME_H / 2, f"<b>{head}</b>")}</tr>'
-                f'<tr>{cell(FRAME_W, FRAME_H / 2, text)}</tr></table>')
+                f'color="{colour}"><tr>{cell(node.size[0], FRAME_H / 2, f"<b>{head}</b>")}</tr>'
+                f'<tr>{cell(node.size[0], FRAME_H / 2, text)}</tr></table>')
     inner = (f'<table border="{border if border > 1 else 0}" cellborder="1" cellspacing="0" cellpadding="0" '
              f'bgcolor="white" color="{colour}"><tr>'
              f'{cell(node.size[0], HEADER_H, f"<b>{head}</b>", len(node.cells))}</tr>'

@@ -4,6 +4,7 @@ A `Graph` is made once, from every snapshot that will be stepped through (union.
 has one place (place.py) and keeps it.
 """
 
+import functools
 from dataclasses import dataclass, field
 
 from ..geometry import PS
@@ -12,7 +13,7 @@ from ..trace import FrameState, TableState
 # Pixels.  Every box has a fixed size, so that no font and no renderer moves anything.
 TABLE_W, WIDE_W, HEADER_H, CELL_H = 104, 144, 17, 18     # wide: cells that tell their index
 TABLE_H = HEADER_H + CELL_H
-FRAME_W, FRAME_H = 54, 32
+FRAME_W, FRAME_H = 54, 32               # a row of pages is as wide as a wide table
 PILL_W, PILL_H = 72, 24
 
 
@@ -31,6 +32,7 @@ class Node:
     level: int = 0
     path: tuple = ()                    # order within a lane: indices on the way, page of a file
     cells: tuple[int | None, ...] = ()
+    row: bool = False                   # a frame that stands for many in a row
     x: float = 0
     y: float = 0
 
@@ -38,7 +40,9 @@ class Node:
     def size(self) -> tuple[int, int]:
         if self.kind == "table":
             return TABLE_W if self.all_cells else WIDE_W, TABLE_H
-        return (FRAME_W, FRAME_H) if self.kind == "frame" else (PILL_W, PILL_H)
+        if self.kind == "frame":
+            return WIDE_W if self.row else FRAME_W, FRAME_H
+        return PILL_W, PILL_H
 
     @property
     def all_cells(self) -> bool:
@@ -103,6 +107,7 @@ def task_id(name: str, root: tuple[int, int]) -> str:
         c if c.isascii() and c.isalnum() else f"_{ord(c):x}_" for c in name)
 
 
+@functools.lru_cache(1024)
 def plain(name: str) -> str:
     """A name on one line: what is not printable is escaped as in Python.
 

@@ -1,6 +1,6 @@
 """Where every box of a graph stands: lane by lane, level by level, decided once for all states."""
 
-from .graph import FRAME_H, FRAME_W, PILL_H, PILL_W, Graph, Node
+from .graph import FRAME_H, PILL_H, PILL_W, Graph, Node
 
 # Pixels.
 GAP, LANE_GAP, ROW, MARGIN = 12, 34, 64, 10
@@ -21,7 +21,9 @@ def place(graph: Graph, levels: int) -> None:
         for level, row in enumerate(rows, 1):
             right = max(right, place_row(graph, row, x, TOP + (levels - level) * ROW))
         for i, frame in enumerate(frames):
-            frame.x = x + i % FRAMES_A_ROW * (FRAME_W + 6)
+            if i % FRAMES_A_ROW == 0:
+                left = x
+            frame.x, left = left, left + frame.size[0] + 6
             frame.y = TOP + levels * ROW + DROP + i // FRAMES_A_ROW * (FRAME_H + FRAME_GAP)
             depth = max(depth, i // FRAMES_A_ROW + 1)
         top = next(filter(None, reversed(rows)), None)      # of the tables, the highest row
@@ -39,8 +41,9 @@ def place(graph: Graph, levels: int) -> None:
 def width_of(rows: list[list[Node]], frames: list[Node], heads: list[Node]) -> float:
     """The room that a lane needs at least."""
     tables = max((sum(t.size[0] + GAP for t in row) for row in rows), default=0)
-    return max(tables - GAP, min(len(frames), FRAMES_A_ROW) * (FRAME_W + 6) - 6,
-               len(heads) * (PILL_W + 6) - 6)
+    pages = max((sum(f.size[0] + 6 for f in frames[i:i + FRAMES_A_ROW])
+                 for i in range(0, len(frames), FRAMES_A_ROW)), default=0)
+    return max(tables - GAP, pages - 6, len(heads) * (PILL_W + 6) - 6)
 
 
 def place_row(graph: Graph, row: list[Node], x: float, y: float) -> float:

@@ -67,21 +67,28 @@ def present(graph: Graph, now: Snapshot) -> State:
         out[pill] = out[edge_id(pill, None, table_id(roots[task.mm]))] = ON, ""
     for table in now.tables:
         name = table_id(table)
-        out[name] = (SHARED, f"x{table.users}") if table.users > 1 else (ON, "")
         if table.published and table.owner in heads:
             out[heads[table.owner]] = out[edge_id(heads[table.owner], None, name)] = ON, ""
-        if name in graph.nodes:
-            out |= cells(table, graph.nodes[name])
-        for index, entry in table.entries:
+        node = graph.nodes.get(name)
+        if node is None:                # what is not drawn may be large
+            continue
+        out[name] = (SHARED, f"x{table.users}") if table.users > 1 else (ON, "")
+        out |= cells(table, node)
+        entries = dict(table.entries)
+        for index in node.cells:
+            entry = entries.get(index, 0)
             if is_link(table.level, entry):
                 out[edge_id(name, index, table_id(tables[entry_pfn(entry)]))] = ON, ""
             elif entry & PRESENT:
                 out[edge_id(name, index, frame_id(frames[entry_pfn(entry)]))] = ON, ""
     for frame in now.frames:
-        out[frame_id(frame)] = ON, f"x{frame.mapcount}" if frame.mapcount > 1 else ""
-        out[frame_id(frame) + ".0"] = ON, content(frame)
         if frame.file in heads:
             out[heads[frame.file]] = ON, ""
+        name = frame_id(frame)
+        if name in graph.nodes:
+            many = frame.mapcount > 1 and frame.count == 1     # else the label is a number already
+            out[name] = ON, f"x{frame.mapcount}" if many else ""
+            out[name + ".0"] = ON, content(frame)
     return {name: value for name, value in out.items() if name in graph.edges
             or ">" not in name and name.partition(".")[0] in graph.nodes}
 

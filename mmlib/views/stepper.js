@@ -2,217 +2,181 @@
 //
 // The picture is one SVG of everything that is ever shown. A step changes classes and texts, and
 // nothing else, so what does not change does not move.
+import { asking } from "./asking.js";
+import { button, make, QUIET } from "./dom.js";
+import { panes, tablePane, twoPanes } from "./panes.js";
+import { backward, clamp, forward, target } from "./pure.js";
+import { dot, download, png, stillSvg } from "./save.js";
+import { view } from "./view.js";
 
-// Pure functions; tests/stepper.test.mjs calls them in node -------------------------------------
+const SPEEDS = [["3000", "slow"], ["1500", "normal"], ["600", "fast"], ["200", "very fast"]];
 
-// Total states from the deltas, so that back, forward and jump end in the same picture.
-export function fold(deltas) {
-  const states = [];
-  let now = {};
-  for (const delta of deltas) {
-    now = { ...now, ...delta };
-    for (const id of Object.keys(now)) if (now[id] === "") delete now[id];
-    states.push(now);
-  }
-  return states;
-}
+// Put a stepper into *element*. *data* is `Stepper.data` of Python, or the same read from JSON; no
+// widget manager and no kernel is needed. *host*, if there is one, is told of each step. Returned
+// is what a host may do: `go(k)`, to a step counted from 0, and `show(k)`, which goes only if another
+// step is shown.
+export function mount(element, data, host = {}) {
+  const { pool } = data, views = data.tracks.map((track) => view(track, pool, picked));
+  const [main] = views, alone = views.length === 1;
+  const longest = views.reduce((a, b) => (b.steps.length > a.steps.length ? b : a));
+  const n = longest.steps.length;
+  const counts = longest.counts.map((_, k) => Math.max(...views.map((one) => one.counts[k] ?? 0)));
+  let at = [clamp(host.index ?? 0, n), 0], micro = false, way = null, timer = 0;
 
-// "hot on|rw" -> ["hot on", "rw"]; a text may hold a bar.
-export function split(value) {
-  const bar = (value ?? "").indexOf("|");
-  return bar < 0 ? ["", ""] : [value.slice(0, bar), value.slice(bar + 1)];
-}
-
-// The step that a key leads to, or null if it is not a key of ours.
-export function target(key, at, n) {
-  const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: n - 1 }[key];
-  return to === undefined ? null : clamp(to, n);
-}
-
-export function clamp(k, n) {
-  return Math.max(0, Math.min(n - 1, Number.isFinite(k) ? Math.round(k) : 0));
-}
-
-// A text from the numbers of its lines: most lines are those of the step before.
-export function join(numbers, lines) {
-  return numbers.map((number) => lines[number]).join("\n");
-}
-
-// What an answer is worth: null if it is no answer.
-export function grade(question, given) {
-  const text = String(given ?? "").trim();
-  if (text === "") return null;
-  if (typeof question.answer === "number") {
-    const number = Number(text);
-    return Number.isFinite(number) ? number === question.answer : null;
-  }
-  return text === question.answer;
-}
-
-// The DOM ---------------------------------------------------------------------------------------
-function make(tag, attributes = {}, ...children) {
-  const element = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-  element.append(...children);
-  return element;
-}
-
-// Without this JupyterLab takes "b" or "d d" in a button for a command on cells.
-const QUIET = { "data-lm-suppress-shortcuts": "true" };
-
-function button(text, label, press) {
-  const element = make("button", { type: "button", "aria-label": label, title: label, ...QUIET }, text);
-  element.addEventListener("click", press);
-  return element;
-}
-
-// What is written of an element only if it differs: the page's observers stay quiet.
-function picture(svg) {
-  const box = make("div", { class: "mm-pic", tabindex: "0", role: "img", ...QUIET });
-  box.innerHTML = svg;
-  box.firstElementChild.setAttribute("aria-hidden", "true");   // the box has the name
-  const parts = new Map();
-  for (const element of box.querySelectorAll("[data-id]")) {
-    const nested = element.querySelector(":scope > .many, :scope > text:not(.head):not(.name)");
-    parts.set(element.dataset.id, { element, base: element.getAttribute("class"), text: nested,
-      classes: null, words: null });
-  }
-  function show(state) {
-    for (const [id, part] of parts) {
-      const [classes, words] = split(state[id]);
-      const whole = classes ? `${part.base} ${classes}` : part.base;
-      if (whole !== part.classes) part.element.setAttribute("class", part.classes = whole);
-      if (part.text && words !== part.words) part.text.textContent = part.words = words;
-    }
-  }
-  // A wide picture scrolls sideways; what is new should be in sight. One that fits never moves.
-  function reveal() {
-    const news = box.querySelector(".n.on.hot, .cell.hot");
-    if (!news || box.scrollWidth <= box.clientWidth) return;
-    const one = news.getBoundingClientRect(), all = box.getBoundingClientRect();
-    if (one.left < all.left || one.right > all.right) {
-      box.scrollLeft += one.left - all.left - (all.width - one.width) / 2;
-    }
-  }
-  return { box, show, reveal };
-}
-
-function panel(title) {
-  const body = make("div");
-  const box = make("section", { class: "mm-panel", tabindex: "0", "aria-label": title, ...QUIET },
-    make("h4", {}, title), body);
-  return { box, fill: (...children) => { body.replaceChildren(...children); box.scrollTop = 0; } };
-}
-
-function counterRows(names, now, before) {
-  const rows = now.map((value, i) => make("tr", before && before[i] !== value ? { class: "hot" } : {},
-    make("td", {}, names[i]), make("td", { class: "v" }, String(value))));
-  return make("table", {}, make("tbody", {}, ...rows));
-}
-
-function render({ model, el }) {
-  const lines = model.get("lines"), names = model.get("counted"), steps = model.get("steps"), n = steps.length, name = model.get("name");
-  const states = fold(steps.map((step) => step.delta));
-  const asked = new Set(), tally = { right: 0, of: 0 };
-  let at = clamp(model.get("index"), n), pending = null;      // the step that waits for an answer
-
-  const pic = picture(model.get("svg"));
   const jump = make("input", { type: "number", min: "1", max: String(n), "aria-label": "Step", ...QUIET });
-  const first = button("|<", "First step", () => go(0));
-  const back = button("<", "Back", () => go(at - 1));
-  const next = button(">", "Next", () => go(at + 1));
-  const last = button(">|", "Last step", () => go(n - 1));
+  const first = button("|<", "First step", () => leap([0, 0]));
+  const back = button("<", "Back", () => press(backward(at, counts, micro)));
+  const next = button(">", "Next", () => press(forward(at, counts, micro)));
+  const last = button(">|", "Last step", () => leap([n - 1, 0]));
+  const playing = button("Play", "Play", () => play(!timer), { class: "play" });
+  const speed = make("select", { "aria-label": "Speed", ...QUIET }, ...SPEEDS.map(([ms, text]) => make("option", { value: ms }, text)));
+  speed.value = "1500";
+  const events = button("Events", "Step by event", () => byEvent(!micro), { class: "toggle", "aria-pressed": "false" });
   const score = make("span", { class: "mm-tally" });
   const bar = make("div", { class: "mm-bar", role: "toolbar", "aria-label": "Steps" },
-    first, back, next, last, jump, make("span", {}, `of ${n}`), score);
+    first, back, next, last, jump, make("span", {}, `of ${n}`), playing, speed, events, score);
   const say = make("div", { class: "mm-say", role: "status", "aria-live": "polite" });
-  const events = panel("What happened"), mappings = panel("Mappings"), counters = panel("Counters");
-  const text = make("pre", { tabindex: "0", ...QUIET });
-  const root = make("div", { class: "mm-stepper", role: "group", "aria-label": `${name}, stepper` },
-    bar, say, pic.box,
-    make("div", { class: "mm-panels" }, events.box, mappings.box, counters.box),
-    make("details", { class: "mm-text" }, make("summary", QUIET, "The picture as text"), text));
+  const quiz = asking(say, score, main.pic, alone ? main.steps : longest.steps.map(() => ({})), (k, verdict) => show([k, 0], verdict));
+  const table = tablePane();
+  const more = alone ? panes(main, pool, light) : twoPanes(views, pool, data.differences);
+  const text = make("pre", { tabindex: "0", "aria-label": "The picture as text", ...QUIET });
+  const all = [...more.all, table.box];
+  const pictures = views.flatMap((one) => alone ? [one.pic.box] : [make("h4", { class: "mm-title" }, one.track.title), one.pic.box]);
+  const root = make("div", { class: "mm-stepper", role: "group", "aria-label": `${data.name}, stepper` },
+    bar, say, ...pictures,
+    make("div", { class: "mm-show" }, make("span", {}, "Panels:"), ...all.map((one) => one.toggle)),
+    make("div", { class: `mm-panels${alone ? "" : " two"}` }, ...all.map((one) => one.box)),
+    make("details", { class: "mm-text" }, make("summary", QUIET, "The picture as text, and as a file"), text, saving()));
 
-  // Forward by one onto a step with a question: it is asked before anything is shown. A second
-  // press is the answer "skip"; a jump never asks.
-  function go(k) {
-    k = clamp(k, n);
-    const question = steps[k].ask;
-    if (question && k === at + 1 && !asked.has(k) && pending === null) return ask(k, question);
-    if (pending === k) asked.add(k);
-    pending = null;
-    show(k);
+  // What a reader does stops the playing; what Play does does not.
+  function press(to) {
+    play(false);
+    go(to);
   }
 
-  function ask(k, question) {
-    pending = k;
-    const answers = question.choices.length
-      ? question.choices.map((choice) => button(choice, choice, () => answer(choice)))
-      : [make("input", { type: "number", "aria-label": question.text, ...QUIET }),
-         button("Answer", "Answer", () => answer(answers[0].value))];
-    if (!question.choices.length) {
-      answers[0].addEventListener("keydown", (e) => { if (e.key === "Enter") answer(answers[0].value); });
-    }
-    say.replaceChildren(
-      make("p", { class: "action" }, "Next: ", make("code", {}, steps[k].action)),
-      make("p", {}, question.text),
-      make("div", { class: "mm-ask" }, ...answers, button("Skip", "Skip the question", () => go(k))));
-    answers[0].focus();
+  // A jump never asks, nor does a step back.
+  function leap(to) {
+    play(false);
+    quiz.drop();
+    go(to, false);
   }
 
-  function answer(given) {
-    const k = pending, question = steps[k].ask, right = grade(question, given);
-    if (right === null) return;
-    asked.add(k);
-    pending = null;
-    tally.of += 1;
-    tally.right += right;
-    score.textContent = `${tally.right} of ${tally.of} predicted`;
-    show(k, make("p", {}, make("span", { class: right ? "mm-good" : "mm-bad" },
-      right ? "Right: " : `Not ${given}: `), question.reason));
+  function go(to, ask = to[0] === at[0] + 1 && at[1] === 0) {
+    if (ask && quiz.stops(to[0])) return;
+    if (!ask) quiz.drop();
+    if (!alone) way = null;             // no panel there says whose walk it is
+    show(to);
   }
 
-  function show(k, verdict) {                        // the only writer of picture and panels
-    at = k;
-    const step = steps[k], leaving = say.contains(document.activeElement);
-    pic.show(states[k]);
-    pic.reveal();
-    pic.box.setAttribute("aria-label", `Step ${k + 1} of ${n}: ${step.action}. ${step.say}`);
-    say.replaceChildren(make("p", { class: "action" }, make("code", {}, step.action + step.outcome)),
-      verdict ?? make("p", {}, step.say));
-    if (leaving) pic.box.focus({ preventScroll: true });       // or keys would no longer come here
-    events.fill(step.events.length ? make("ol", {}, ...step.events.map(([what, by]) =>
-      make("li", {}, lines[what], " ", make("span", { class: "by" }, "(", make("code", {}, lines[by]), ")"))))
-      : make("p", {}, "No event: neither the MMU nor the memory management had work."));
-    mappings.fill(make("pre", {}, join(step.mappings, lines)));
-    counters.fill(counterRows(names, step.counters, k ? steps[k - 1].counters : null));
-    text.textContent = join(step.text, lines);
+  function play(on) {
+    clearTimeout(timer);
+    timer = 0;
+    playing.textContent = on ? "Pause" : "Play";
+    playing.setAttribute("aria-label", playing.title = on ? "Pause" : "Play");
+    say.setAttribute("aria-live", on ? "off" : "polite");      // or it would talk without end
+    if (!on) return;
+    if (atEnd()) show([0, 0]);
+    else go(forward(at, counts, micro));
+    if (atEnd() || quiz.pending !== null || !root.isConnected) play(false);
+    else timer = setTimeout(() => play(true), Number(speed.value));
+  }
+
+  function atEnd() {
+    return at[0] === n - 1 && at[1] === 0;
+  }
+
+  function byEvent(on) {
+    micro = on;
+    events.setAttribute("aria-pressed", String(on));
+    if (!on && at[1]) show([at[0], 0]);
+  }
+
+  // The walk of an address of the reader's own, until it is given back.
+  function light(to) {
+    way = to;
+    if (way) more.walk?.set(true);
+    quiz.drop();
+    show(at);
+  }
+
+  function picked(one, id) {
+    if (one === main && quiz.pick(id)) return;
+    table.open(one, id);
+  }
+
+  function show(to, verdict) {                       // the only writer of pictures and panels
+    const focused = root.contains(document.activeElement);
+    at = to;
+    const [k, j] = at;
+    for (const one of views) one.show(at, way);
+    say.replaceChildren(...views.flatMap((one) => told(one, verdict)));
+    more.fill(way);
+    table.fill();
+    text.textContent = views.map((one) => lines(one)).join("\n\n");
     jump.value = k + 1;
-    for (const [one, off] of [[first, k === 0], [back, k === 0], [next, k === n - 1], [last, k === n - 1]]) {
-      one.setAttribute("aria-disabled", String(off));      // "disabled" would lose the focus
+    for (const [one, off] of [[first, k + j === 0], [back, k + j === 0], [next, atEnd()], [last, atEnd()]]) {
+      one.setAttribute("aria-disabled", String(off));          // "disabled" would lose the focus
     }
-    tell(k);
+    if (focused && !root.contains(document.activeElement)) main.pic.box.focus({ preventScroll: true });
+    if (j === 0) host.tell?.(k);
   }
 
-  function tell(k) {                                 // the kernel, if there is one
+  function told(one, verdict) {
+    const { step, at: [k, j] } = one, title = alone ? [] : [`${one.track.title}: `];
+    const where = j ? [make("b", {}, `Event ${j} of ${one.counts[k]}: `)] : [];
+    const by = j ? [" (", make("code", {}, pool[step.events[j - 1][1]]), ")"] : [];
+    return [make("p", { class: "action" }, ...title, make("code", {}, step.action + (j ? "" : step.outcome))),
+      !j && verdict || make("p", {}, ...where, one.said(step, j), ...by)];
+  }
+
+  function lines(one) {
+    const step = one.at[1] ? one.steps[one.at[0] - 1] : one.step;
+    return (alone ? "" : `${one.track.title}\n`) + step.text.map((number) => pool[number]).join("\n");
+  }
+
+  function saving() {
+    const name = (one) => `${data.name}${alone ? "" : ` ${one.track.title}`} ${at[0] + 1}`.replace(/[^\w.-]+/g, "-");
+    const kinds = { SVG: async (one) => new Blob([stillSvg(one.pic.svg, data.style)], { type: "image/svg+xml" }),
+      PNG: (one) => png(one.pic.svg, data.style), DOT: async (one) => new Blob([dot(one.pic.svg)], { type: "text/vnd.graphviz" }) };
+    return make("div", { class: "mm-save" }, "Save the picture as ", ...Object.entries(kinds).map(([kind, make_]) =>
+      button(kind, `Save as ${kind}`, async () => {
+        for (const one of views) download(`${name(one)}.${kind.toLowerCase()}`, await make_(one));
+      })));
+  }
+
+  jump.addEventListener("change", () => leap([clamp(Number(jump.value) - 1, n), 0]));
+  root.addEventListener("click", (e) => {
+    const link = e.target.closest?.(".mm-addr");
+    if (link) light({ mm: link.dataset.mm, addr: Number(link.dataset.addr) });
+  });
+  root.addEventListener("keydown", (e) => {
+    if (e.ctrlKey || e.metaKey || e.altKey || (e.shiftKey && e.key === "Enter")) return;
+    e.stopPropagation();                             // "b", "d d" and arrows stay here
+    if (e.target.matches("input, select, pre")) return;
+    if (table.key(e) || views.some((one) => one.pic.key(e))) return e.preventDefault();
+    const scrolls = e.target.closest(".mm-panel") && !e.key.startsWith("Arrow");
+    const to = scrolls ? null : target(e.key, at, counts, micro);
+    if (to === null) return;
+    e.preventDefault();
+    (e.key === "Home" || e.key === "End" ? leap : press)(to);
+  });
+  element.append(root);
+  show(at);
+  return { go: (k) => leap([clamp(k, n), 0]), show: (k) => {
+    quiz.drop();
+    if (k !== at[0]) show([clamp(k, n), 0]);
+  } };
+}
+
+// A widget of anywidget: the same, and the kernel knows the step, if there is one.
+function render({ model, el }) {
+  const stepper = mount(el, model.get("data"), { index: model.get("index"), tell });
+  function tell(k) {
     model.set("index", k);
     const kernel = model.widget_manager?.kernel;
     if (kernel && !kernel.isDisposed && kernel.status !== "dead") model.save_changes();
   }
-
-  jump.addEventListener("change", () => go(clamp(Number(jump.value) - 1, n)));
-  root.addEventListener("keydown", (e) => {
-    if (e.ctrlKey || e.metaKey || e.altKey || (e.shiftKey && e.key === "Enter")) return;
-    e.stopPropagation();                             // "b", "d d" and arrows stay here
-    if (e.target instanceof HTMLInputElement || e.target === text) return;
-    const to = target(e.key, at, n);
-    if (to === null) return;
-    e.preventDefault();
-    go(to);
-  });
-  model.on("change:index", () => { if (model.get("index") !== at) { pending = null; show(clamp(model.get("index"), n)); } });
-  el.append(root);
-  show(at);
+  model.on("change:index", () => stepper.show(model.get("index")));
 }
 
 export default { render };

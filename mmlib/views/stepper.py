@@ -4,27 +4,44 @@ All of it travels with the widget: once shown, it steps without a kernel.  Its t
 drawing of the union of all steps (svg.py), in which a step changes classes and texts (state.py).
 """
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import anywidget
 import traitlets
 
 from ..machine import Machine
-from ..trace import Snapshot, Step
+from ..trace import Step
 from .ask import QUESTIONS, Question
-from .outline import who
-from .state import delta, encode, state
+from .esm import assemble, style
+from .graph import Graph
+from .state import State, state
 from .still import figure
-from .svg import union_svg
-from .text import describe, narration, plain, summary
+from .text import describe, summary
+from .told import Pool, data, track
 from .union import union
 
-HERE = Path(__file__).parent
-COUNTERS = ("faults", "copies", "zero_fills", "cache_fills", "flushes", "flush_targets")
+
+class Live(anywidget.AnyWidget):
+    """What is shown by stepper.js: all of it is *data*, as JSON, and travels with the widget.
+
+    Its text is its `repr`, its picture the HTML of `figure()`, for where it cannot live.
+    """
+
+    _esm = assemble()
+    _css = style()
+    data = traitlets.Dict().tag(sync=True)
+    index = traitlets.Int(0).tag(sync=True)
+
+    def figure(self) -> str:
+        raise NotImplementedError
+
+    def _repr_mimebundle_(self, **kwargs):
+        """The live widget; a figure and a text for where it cannot live."""
+        live, metadata = super()._repr_mimebundle_(**kwargs)
+        return {**live, "text/plain": repr(self), "text/html": self.figure()}, metadata
 
 
-class Stepper(anywidget.AnyWidget):
+class Stepper(Live):
     """Step through a machine's trace, or through a part of it such as ``machine.trace[2:]``.
 
     *ask* asks before a step is shown: step number -> "tables", "pages", "faults", "reads",
@@ -45,20 +62,9 @@ class Stepper(anywidget.AnyWidget):
       PGD 3
     """
 
-    _esm = HERE / "stepper.js"
-    _css = HERE / "stepper.css"
-    name = traitlets.Unicode().tag(sync=True)
-    svg = traitlets.Unicode().tag(sync=True)
-    steps = traitlets.List().tag(sync=True)
-    lines = traitlets.List().tag(sync=True)     # of the texts of all steps, each once
-    counted = traitlets.List().tag(sync=True)   # what the numbers in "counters" are
-    index = traitlets.Int(0).tag(sync=True)
-
     def __init__(self, trace, *, ask: Mapping[int, str | Question] = {}, name: str = "Stepper",
                  still: int | None = None):
-        trace = trace.trace if isinstance(trace, Machine) else trace
-        if not len(trace):
-            raise ValueError("there is no step to show: the trace is empty")
+        trace = steps_of(trace)
         numbers = [step.number for step in trace]
         wrong = [n for n in ask if n not in numbers[1:]]
         if wrong:
@@ -69,74 +75,42 @@ class Stepper(anywidget.AnyWidget):
         if not 0 <= self.still < len(trace):
             raise ValueError(f"still is a step from 0 to {len(trace) - 1}, not {still}")
         self.trace, self.graph = trace, union([step.after for step in trace])
-        self.states = [state(self.graph, step.after, before and before.after, step)
-                       for before, step in zip([None, *trace], trace)]
-        encoded = [encode(shown) for shown in self.states]
-        befores = [None, *(step.after for step in trace)]
-        lines: dict[str, int] = {}
-        steps = [
-            told(step, before, question(ask.get(step.number)), lines) | {"delta": delta(old, new)}
-            for step, before, old, new in zip(trace, befores, [{}, *encoded], encoded)]
-        super().__init__(name=plain(name), svg=union_svg(self.graph), steps=steps,
-                         lines=list(lines), counted=list(counters(trace[0].after)))
+        self.states = states(self.graph, trace)
+        pool = Pool()
+        super().__init__(data=data(name, [track(
+            name, trace, self.graph, self.states,
+            {n: question(one) for n, one in ask.items()}, pool)], pool))
 
     def __repr__(self) -> str:
         step = self.trace[self.still]
-        return (f"{self.name}, step {self.still + 1} of {len(self.trace)}: {step.action}"
+        return (f"{self.data['name']}, step {self.still + 1} of {len(self.trace)}: {step.action}"
                 f"{step.outcome}\n{summary(step)}\n{describe(step.after)}")
 
-    def _repr_mimebundle_(self, **kwargs):
-        """The live widget; a figure and a text for where it cannot live."""
-        data, metadata = super()._repr_mimebundle_(**kwargs)
+    def figure(self) -> str:
         step = self.trace[self.still]
         head = f"Step {self.still + 1} of {len(self.trace)}: {step.action}{step.outcome}"
-        return {**data, "text/plain": repr(self), "text/html": figure(
-            self.graph, self.states[self.still], describe(step.after), head,
-            summary(step) + " (Run the cell to step.)")}, metadata
+        return figure(self.graph, self.states[self.still], describe(step.after), head,
+                      summary(step) + " (Run the cell to step.)")
 
 
-def question(asked: str | Question | None) -> Question | None:
+def steps_of(trace: Machine | Sequence[Step]) -> Sequence[Step]:
+    """The steps of a machine or a trace; ValueError if there are none."""
+    trace = trace.trace if isinstance(trace, Machine) else trace
+    if not len(trace):
+        raise ValueError("there is no step to show: the trace is empty")
+    return trace
+
+
+def states(graph: Graph, trace: Sequence[Step]) -> list[State]:
+    """What the picture shows at each step of *trace*."""
+    return [state(graph, step.after, before and before.after, step)
+            for before, step in zip([None, *trace], trace)]
+
+
+def question(asked: str | Question) -> Question:
     """A question by its name; ValueError for a name that there is not."""
-    if asked is None or isinstance(asked, Question):
+    if isinstance(asked, Question):
         return asked
     if asked not in QUESTIONS:
         raise ValueError(f"there is no question {asked!r}; there are {', '.join(QUESTIONS)}")
     return QUESTIONS[asked]
-
-
-def told(step: Step, before: Snapshot | None, asked: Question | None,
-         lines: dict[str, int]) -> dict:
-    """What the widget says of a step, beside its picture; long texts as the numbers of *lines*."""
-    events = [[lines.setdefault(text, len(lines)) for text in pair] for pair in narration(step)]
-    return {"action": step.action, "outcome": step.outcome, "say": summary(step),
-            "events": events, "mappings": numbered(mappings(step.after), lines),
-            "counters": list(counters(step.after).values()),
-            "text": numbered(describe(step.after), lines),
-            "ask": asked.at(before, step) if asked else None}
-
-
-def numbered(text: str, lines: dict[str, int]) -> list[int]:
-    """The lines of *text* as numbers; *lines* gets those that are new.
-
-    >>> numbered("a\\nb\\na", {"b": 0})
-    [1, 0, 1]
-    """
-    return [lines.setdefault(line, len(lines)) for line in text.split("\n")]
-
-
-def mappings(now: Snapshot) -> str:
-    """The VMAs of every mm, for the panel: a heading and a line each."""
-    out = []
-    for mm in now.mms:
-        out.append(f"{who(now, mm)}  (VmPTE {mm.tables * now.geometry.page_size // 1024} kB)")
-        out += [f"  {vma.start:#x}-{vma.end:#x} {vma.perms} {plain(vma.backing)}"
-                for vma in mm.vmas] or ["  nothing is mapped"]
-    return "\n".join(out)
-
-
-def counters(now: Snapshot) -> dict[str, int]:
-    """What the panel counts; the tables are those in use."""
-    values = dict(now.counters)
-    return {"page tables": values["table_bytes"] // now.geometry.page_size,
-            "pages of data": sum(frame.kind != "zero" for frame in now.frames),
-            **{name.replace("_", " "): values[name] for name in COUNTERS}}

@@ -33,9 +33,9 @@ def bundle(shown) -> dict[str, str]:
     graph = union([now])
     head = "" if step is None else step.action + step.outcome
     what = "" if step is None else summary(step)
-    text = "\n".join(filter(None, [head, what, describe(now)]))
-    return {"text/plain": text,
-            "text/html": figure(graph, state(graph, now, step=step), describe(now), head, what)}
+    told = describe(now)
+    return {"text/plain": "\n".join(filter(None, [head, what, told])),
+            "text/html": figure(graph, state(graph, now, step=step), told, head, what)}
 
 
 def figure(graph: Graph, shown: State, alt: str, head: str, what: str) -> str:

@@ -6,7 +6,7 @@ is one state by itself, for where there is no Graphviz.
 
 from html import escape
 
-from .graph import CELL_H, FRAME_H, FRAME_W, HEADER_H, PILL_H, PILL_W, Graph, Node
+from .graph import CELL_H, FRAME_H, HEADER_H, PILL_H, PILL_W, Graph, Node
 from .state import State
 
 # For stills: the light colours of stepper.css, on white.
@@ -23,10 +23,15 @@ path.c3{stroke-dasharray:8 2 2 2}path.c4{stroke-dasharray:12 3}path.c5{stroke-da
 """
 
 
-def union_svg(graph: Graph) -> str:
-    """The whole union, nothing of it "on"; every element that can change has a data-id."""
+DIFFERS = '<text class="differs" x="-7" y="2">&#8800;</text>'
+
+
+def union_svg(graph: Graph, differs: bool = False) -> str:
+    """The whole union, nothing of it "on"; every element that can change has a data-id.  With
+    *differs* every box has a mark, to be seen where it differs from another picture's."""
+    mark = DIFFERS if differs else ""
     return wrap(graph, [*(edge(graph, name) for name in graph.edges),
-                        *(draw(graph, node, {}) for node in graph.nodes.values())])
+                        *(draw(graph, node, {}, mark) for node in graph.nodes.values())])
 
 
 def still_svg(graph: Graph, shown: State) -> str:
@@ -63,7 +68,7 @@ def tag(name: str, classes: str, shown: State) -> str:
     return f'data-id="{escape(name)}" class="{classes}{" " if more else ""}{more}"'
 
 
-def draw(graph: Graph, node: Node, shown: State) -> str:
+def draw(graph: Graph, node: Node, shown: State, mark: str = "") -> str:
     """A box with its texts; "many" is how many entries point to it, where that is more than one."""
     (w, h), many = node.size, shown.get(node.id, ("", ""))[1]
     again = shown and "shared" in shown.get(node.id, ((), ""))[0]
@@ -72,7 +77,7 @@ def draw(graph: Graph, node: Node, shown: State) -> str:
     if node.kind != "table" or shown and not again:
         double = ""
     return (f'<g {tag(node.id, f"n {node.kind} {colour(graph, node)}", shown)} '
-            f'transform="translate({node.x:g} {node.y:g})">{double}{body}</g>')
+            f'transform="translate({node.x:g} {node.y:g})">{double}{body}{mark}</g>')
 
 
 def table(node: Node, many: str, shown: State) -> str:
@@ -90,11 +95,11 @@ def table(node: Node, many: str, shown: State) -> str:
 
 def frame(node: Node, many: str, shown: State) -> str:
     name = f"{node.id}.0"
-    text = escape(shown.get(name, ("", ""))[1])
-    return (f'<rect class="box" width="{FRAME_W}" height="{FRAME_H}" rx="2"/>'
+    text, width = escape(shown.get(name, ("", ""))[1]), node.size[0]
+    return (f'<rect class="box" width="{width}" height="{FRAME_H}" rx="2"/>'
             f'<text class="head" x="4" y="12">{escape(node.label)}</text>'
-            f'<text class="many" x="{FRAME_W - 4}" y="12">{escape(many)}</text>'
-            f'<g {tag(name, "data", shown)}><text x="{FRAME_W / 2:g}" y="26">{text}</text></g>')
+            f'<text class="many" x="{width - 4}" y="12">{escape(many)}</text>'
+            f'<g {tag(name, "data", shown)}><text x="{width / 2:g}" y="26">{text}</text></g>')
 
 
 def pill(node: Node, many: str, shown: State) -> str:

@@ -100,11 +100,14 @@ class Builder:
         roots = {m.name: m.root for m in state.mms}
         by_pfn = {t.pfn: t for t in state.tables}
         like = {each[0].root: len(each) for each in groups(state)}
+        threads = Counter(task.mm for task in state.tasks)
         for task in state.tasks:
-            root = roots[task.mm]
-            if root in self.lane_of:
-                label = short(task.name, 11 if like.get(root, 1) == 1 else 5)
-                self.node(task_id(task.name, root), "task", label + times(like.get(root, 1)),
+            root, many = roots[task.mm], 1
+            if state.folded:            # one stands for the threads of all mms that are alike
+                many = like.get(root, 1) * threads.pop(task.mm, 0)
+            if root in self.lane_of and many:
+                self.node(task_id(task.name, root), "task",
+                          short(task.name, 11 if many == 1 else 5) + times(many),
                           self.lane_of[root])
         for lane, it in enumerate(self.graph.lanes):
             if it.kind in ("file", "host"):
@@ -138,7 +141,7 @@ class Builder:
             name, cells = table_id(table), self.cells[table_id(table)]
             label = f"{state.geometry.level_name(table.level)} {table.pfn}"
             if table.count > 1:         # the row says more than the number of its first frame
-                label = state.geometry.level_name(table.level) + times(table.count)
+                label = f"{table.count:,} {state.geometry.level_name(table.level)}"
             if self.node(name, "table", label, lane if own is None else own, table.level, path,
                          cells):
                 below = [(index, by_pfn[entry_pfn(entry)]) for index, entry in table.entries
@@ -179,8 +182,9 @@ class Builder:
             self.lane_of.get(frame.file if frame.kind == "file" else "zero")
         if lane is not None:
             label = "zero" if frame.kind == "zero" else \
-                times(frame.count).strip() or str(frame.pfn)
-            self.node(frame_id(frame), "frame", label, lane, 0, (frame.index,))
+                f"{frame.count:,} pages" if frame.count > 1 else str(frame.pfn)
+            self.node(frame_id(frame), "frame", label, lane, 0, (frame.index,), (),
+                      frame.count > 1)
 
     def add_cached(self, state: Snapshot) -> None:
         """Pages of the page cache that nobody maps, where there is room."""
