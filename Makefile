@@ -6,8 +6,11 @@ LOCK := requirements.lock
 PACKAGE := .[lab,test]
 
 # The root folder is the project, so that links from a notebook to docs/ and mmlib/ open.
+# Where no browser can be opened, the address that is printed leads to the first notebook, too.
 # JupyterLab refuses to run as root, the usual user of a container, unless told otherwise.
-LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' $(if $(filter 0,$(shell id -u)),--allow-root)
+LAB_OPTIONS = --ServerApp.root_dir='$(CURDIR)' \
+  --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb \
+  $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: help setup lab test test-all test-lowest test-newest test-binder test-renderers \
   fuzz bench refresh book student slides lite test-lite hub lock clean

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def all_checks() -> list[Check]:
-    return [*python_and_packages(), *([] if IN_BROWSER else widgets()), renderer(), *kernel()]
+    lab = [] if IN_BROWSER else [*widgets(), kernelspec()]
+    return [*python_and_packages(), *lab, renderer(), *kernel()]
 
 
 def verdict() -> str:
@@ -117,9 +118,40 @@ def widgets() -> list[Check]:
         elif name in disabled:
             out.append(Check(f"extension {name}", "missing", "disabled",
                              f"jupyter labextension enable {name}"))
+        elif why := mismatch(name, where):
+            out.append(Check(f"extension {name}", "missing", why, f"{sys.executable} -m pip install "
+                             f"--force-reinstall {brings}, where JupyterLab runs, and reload"))
         else:
             out.append(Check(f"extension {name}", "ok", f"enabled, in {where}"))
     return out
+
+
+def mismatch(name: str, where: Path) -> str:
+    """Why the page cannot show what the kernel sends, or "": "Error displaying widget", or nothing
+    at all, is what one sees when JupyterLab and the kernel have packages of different ages."""
+    try:
+        page = json.loads((where / name / "package.json").read_text(encoding="utf-8"))["version"]
+        wanted = "5" if name != "anywidget" else ".".join(
+            metadata.version(name).split(".")[:2])      # 5 belongs to ipywidgets 8
+    except (OSError, ValueError, KeyError, TypeError, metadata.PackageNotFoundError):
+        return ""                       # nothing to compare: another line tells
+    return "" if f"{page}.".startswith(f"{wanted}.") else \
+        f"JupyterLab has {page}, and the kernel asks for {wanted}"
+
+
+def kernelspec() -> Check:
+    """Does the kernel "python3" of a notebook start this Python?  Else: No module named 'mmlib'."""
+    for folder in jupyter_path("share", "kernels"):
+        try:
+            told = json.loads((folder / "python3" / "kernel.json").read_text(encoding="utf-8"))
+            starts = Path(told["argv"][0])
+        except (OSError, ValueError, LookupError, TypeError):
+            continue
+        if starts.is_absolute() and starts.parent != Path(sys.executable).parent:
+            return Check("kernel python3", "missing", f"{folder / 'python3'} starts {starts}",
+                         "remove that folder, or choose a kernel of this Python in the notebook")
+        break
+    return Check("kernel python3", "ok", "this Python")
 
 
 def jupyter_path(kind: str, name: str) -> list[Path]:

@@ -52,7 +52,7 @@ def test_a_name_is_text_at_every_step(page):
     stepper = page.locator(".mm-stepper")
     last = int(stepper.get_by_role("spinbutton", name="Step", exact=True).get_attribute("max"))
     assert last >= 9
-    picture, seen = stepper.locator(".mm-pic"), ""
+    picture, seen = stepper.locator(".mm-pic").first, ""
     for button in stepper.locator("button").all():
         if button.is_visible() and button.inner_text() in ("Show", "Skip"):
             button.click()

@@ -29,7 +29,7 @@ def stepper(jupyterlab, open_notebook):
 
 def test_it_is_where_it_was(stepper):
     """At the same step, with the same picture, and its keys still step."""
-    page, picture = stepper.page, stepper.locator(".mm-pic")
+    page, picture = stepper.page, stepper.locator(".mm-pic").first
     picture.focus()
     for _ in range(3):
         page.keyboard.press("ArrowRight")

@@ -79,9 +79,11 @@ def test_the_system_packages_are_those_of_the_makefile():
 
 
 @pytest.mark.parametrize("command, printed", [
-    row for row in console(README + API) if " -m mmlib " in row[0]], ids=lambda text: text[:60])
+    row for row in console(README + API)
+    if " -m mmlib " in row[0] and " notebooks " not in row[0]], ids=lambda text: text[:60])
 def test_a_command_prints_what_is_shown(command, printed):
-    """The commands of mmlib are run, and print what the document says."""
+    """The commands of mmlib are run, and print what the document says; the one that writes into a
+    reader's folder has tests of its own."""
     words = command.split()
     assert words[0] in ("python", ".venv/bin/python")
     run = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True)
@@ -112,6 +114,24 @@ def test_the_table_of_notebooks_agrees_with_the_folder():
     assert len(linked) + len(slugs) == len(rows) - 1 == 14
     assert set(linked) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert all(re.sub(r"\W+", "_", title.lower()) == stem for stem, title in linked.items())
+
+
+def test_the_table_of_notebooks_tells_their_minutes():
+    """Those of each notebook's first cell."""
+    rows = re.findall(r"(?m)^\| \[.+?\]\((notebooks/\w+\.ipynb)\) \| .+ \| (\d+) \|$", README)
+    assert len(rows) == len(list((ROOT / "notebooks").glob("*.ipynb")))
+    for path, minutes in rows:
+        header = json.loads((ROOT / path).read_text(encoding="utf-8"))["cells"][0]["source"]
+        assert f"about {minutes} minutes" in "".join(header), path
+
+
+def test_what_lite_can_run_is_told():
+    """The numbers of the notebooks on the site of `make lite`."""
+    import lite
+    told = re.search(r"The notebooks 00 to 03, (.+) run there", README)[1]
+    listed = ["00", "01", "02", "03", *re.findall(r"\d\d|playground", told)]
+    assert listed == [path.stem if path.stem == "playground" else path.stem[:2]
+                      for path in lite.notebooks()]
 
 
 def test_other_systems_do_what_make_does():

@@ -135,6 +135,32 @@ def test_a_disabled_extension(setting, expected, jupyter):
     assert found.remedy == ("jupyter labextension enable anywidget" * (expected == "missing"))
 
 
+@pytest.mark.parametrize("name, version, kernel, expected", [
+    ("anywidget", "0.11.0", "0.11.3", "ok"), ("anywidget", "0.9.18", "0.11.0", "missing"),
+    ("anywidget", "0.1.0", "0.11.0", "missing"),
+    ("@jupyter-widgets/jupyterlab-manager", "5.0.15", "8.1.7", "ok"),
+    ("@jupyter-widgets/jupyterlab-manager", "3.1.11", "8.1.7", "missing")])
+def test_a_page_of_another_age_than_the_kernel(name, version, kernel, expected, jupyter, monkeypatch):
+    """Widgets stay blank then; both versions are told."""
+    (jupyter / "labextensions" / name / "package.json").write_text(json.dumps({"version": version}))
+    monkeypatch.setattr(metadata, "version", lambda package: kernel)
+    found = {check.name: check for check in doctor.widgets()}[f"extension {name}"]
+    assert found.status == expected
+    assert (f"JupyterLab has {version}, " in found.found) == (expected == "missing")
+
+
+@pytest.mark.parametrize("argv0, expected", [
+    ("python", "ok"), (sys.executable, "ok"), ("/elsewhere/bin/python", "missing"), (None, "ok")])
+def test_a_kernel_of_another_python(argv0, expected, jupyter):
+    """As an old environment leaves it behind: its folder is named."""
+    if argv0:
+        folder = jupyter / "kernels" / "python3"
+        folder.mkdir(parents=True)
+        (folder / "kernel.json").write_text(json.dumps({"argv": [argv0, "-m", "ipykernel"]}))
+    check = doctor.kernelspec()
+    assert check.status == expected and (str(jupyter) in check.found) == (expected == "missing")
+
+
 # the renderer ----------------------------------------------------------------------------------
 def program(path: Path, text: str) -> str:
     path.write_text(f"#!/bin/sh\n{text}\n")
@@ -142,12 +168,21 @@ def program(path: Path, text: str) -> str:
     return str(path)
 
 
+def packaged(name: str) -> bool:
+    """Is the package installed here?  `make test-renderers` also runs where it is not."""
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
+
+
 @linux_only
 def test_the_order_of_renderers(tmp_path, monkeypatch):
     """MMLIB_DOT comes before `dot` on PATH, and that before the package."""
     monkeypatch.delenv("MMLIB_DOT", raising=False)
     monkeypatch.setenv("PATH", "")
-    assert Path(doctor.find_renderer()).stem == "graphviz-pure"
+    found, pure = doctor.find_renderer(), packaged("graphviz-pure")
+    assert (found and Path(found).stem) == ("graphviz-pure" if pure else None)
     dot = program(tmp_path / "dot", "exit")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert doctor.find_renderer() == dot

@@ -88,7 +88,7 @@ def test_a_notebook_runs_as_it_is(path, site, context):
     unlike = [n for n, pair in enumerate(zip(came, wanted, strict=True)) if pair[0] != pair[1]]
     assert not unlike, [came[n] for n in unlike]
     for stepper in page.locator(".mm-stepper").all():
-        picture = stepper.locator(".mm-pic")
+        picture = stepper.locator(".mm-pic").first
         picture.scroll_into_view_if_needed()
         last = stepper.get_by_role("spinbutton", name="Step", exact=True).get_attribute("max")
         picture.focus()
