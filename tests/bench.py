@@ -333,7 +333,8 @@ def computer() -> dict[str, str]:
         models = [line.partition(":")[2].strip() for line in info.read_text().splitlines()
                   if line.startswith("model name")]
         model = models[0] if models else model
-    return {"CPU": f"{model}, {os.cpu_count()} cores", "system": platform.platform(terse=True),
+    return {"CPU": f"{model}, {os.cpu_count()} cores", "system": f"{platform.system()} "
+            f"{platform.release().partition('-')[0]} on {platform.machine().replace('_', '-')}",
             "Python": platform.python_version(), "numpy": numpy.__version__,
             "mmlib": __version__}
 

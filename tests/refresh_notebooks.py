@@ -1,7 +1,7 @@
 """Run the notebooks anew and store what a reader sees before running them: `make refresh`.
 
 Two runs write the same bytes. A notebook that fails is left as it was, and the run ends there.
-The minutes of each notebook also go into its row of TEACHING.md.
+The minutes of each notebook also go into its rows of README.md and TEACHING.md.
 """
 import argparse
 import importlib.metadata
@@ -17,7 +17,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parents[1]
-PLAN = ROOT / "TEACHING.md"
+TABLES = ROOT / "README.md", ROOT / "TEACHING.md"
 TIME = re.compile(r"(\*\*Time:\*\* about )(\d+)( minutes)")
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 # What tools add to a cell and nobody reads; tags and slide types stay.
@@ -86,21 +86,25 @@ def refresh(path):
 
 
 def planned(plan, stem, minutes):
-    """The text of TEACHING.md with the minutes of one notebook.
+    """The text of a file with the minutes of one notebook in the row of its table.
 
     >>> planned("| [A](notebooks/01_a.ipynb) | 9 | walk |", "01_a", 12)
     '| [A](notebooks/01_a.ipynb) | 12 | walk |'
+    >>> planned("| [A](notebooks/01_a.ipynb) | walk | 9 |", "01_a", 12)
+    '| [A](notebooks/01_a.ipynb) | walk | 12 |'
     """
-    row = rf"(?m)^(\| \[[^]]+\]\(notebooks/{re.escape(stem)}\.ipynb\) \| )\d*( \|)"
+    row = rf"(?m)^(\| \[[^]]+\]\(notebooks/{re.escape(stem)}\.ipynb\) \| (?:.+ \| )??)\d+( \|)"
     return re.sub(row, rf"\g<1>{minutes}\g<2>", plan)
 
 
-def tell_teachers(path):
-    """Write the minutes of a notebook into TEACHING.md, if it has a row for it."""
-    old = PLAN.read_text(encoding="utf-8")
-    new = planned(old, path.stem, minutes(nbformat.read(path, as_version=4)))
-    if new != old:
-        PLAN.write_text(new, encoding="utf-8")
+def tell_tables(path):
+    """Write the minutes of a notebook into the tables that have a row for it."""
+    needed = minutes(nbformat.read(path, as_version=4))
+    for table in TABLES:
+        old = table.read_text(encoding="utf-8")
+        new = planned(old, path.stem, needed)
+        if new != old:
+            table.write_text(new, encoding="utf-8")
 
 
 def graphviz_pure():
@@ -129,7 +133,7 @@ def main(argv=None):
                 verdict = "changed" if refresh(path.resolve()) else "as before"
             except (CellExecutionError, CellTimeoutError, DeadKernelError, ValueError) as error:
                 sys.exit(f"{path}: left as it was, since it failed\n{error}")
-            tell_teachers(path)
+            tell_tables(path)
             print(f"{path.name}: {verdict}, {time.perf_counter() - start:.1f} s")
 
 

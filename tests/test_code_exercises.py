@@ -326,7 +326,7 @@ def test_every_exercise_that_is_code_has_its_mistakes_here():
         == {name for name, _, _ in WRONG}
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS[1:], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem[:2] not in ("00", "12")], ids=lambda path: path.stem)
 def test_the_stored_answer_of_a_stub_says_what_to_do(path):
     """Nobody's answer is stored as right, and a function that is not written yet is no error."""
     nb = nbformat.read(path, as_version=4)

@@ -44,8 +44,8 @@ def test_what_is_drawn_of_a_hugetlb_file_can_be_loaded(sequence):
 
 
 def test_every_call_that_a_process_can_make_is_drawn():
-    """But those about disks and CPUs."""
-    others = {"fsync", "ioctl", "unlink", "read", "run_on", "shrink"}
+    """But those about disks and CPUs, and a second process that is nobody's child."""
+    others = {"fsync", "ioctl", "unlink", "read", "run_on", "shrink", "spawn"}
     assert set(OWN) - set(OFTEN) == others
 
 
