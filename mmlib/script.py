@@ -66,7 +66,10 @@ def read(script: str) -> Script:
     for number, line in enumerate(script.split("\n"), 1):
         try:
             reader.line = number
-            reader.read(line)
+            try:
+                reader.read(line)
+            except RecursionError:          # Python 3.13 parses what is too deep to be read
+                raise BadInput("expected one call, less deeply nested") from None
         except BadInput as why:
             raise BadLine(number, why) from None
     if not reader.names:

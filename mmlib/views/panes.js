@@ -23,7 +23,7 @@ export function panes(view, pool, go) {
 
   function fill(way) {
     const { now, before, step, at: [, j], steps } = view, k = view.at[0];
-    const { mm, addr } = way ?? step;
+    const { mm, addr = null } = way ?? step;            // where Python runs in the browser, None is left out
     events.fill(() => narrated(step, pool, j, view.track.top));
     maps.fill(() => told(now, before));
     frames.fill(() => memory(now, view.last));
