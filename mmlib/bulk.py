@@ -202,8 +202,15 @@ class Row(Sources, Lending):
         self.task.page_faults += faults
         self.machine.count["faults"] += faults
         self.task.mm.cpus[self.task.cpu] = None
-        size = 1 << self.bits if bits & PS else 1
-        last = range(self.pages - SIZE if self.pages >= 2 * SIZE else 0, self.pages)
+        first = self.pages - SIZE if self.pages >= 2 * SIZE else 0
+        if bits & PS:
+            unit = self.bits
+            entries = [pfn + (n >> unit) * step << PFN_SHIFT | bits
+                       for n in range(first, self.pages)]
+        elif step:
+            entries = range(pfn + first << PFN_SHIFT | bits, pfn + self.pages << PFN_SHIFT | bits,
+                            1 << PFN_SHIFT)
+        else:
+            entries = [pfn << PFN_SHIFT | bits] * (self.pages - first)
         self.machine.tlbs[self.task.cpu].row(
-            self.task.mm, self.end - self.lower >> self.shift, self.pages, self.write,
-            [pfn + n // size * step << PFN_SHIFT | bits for n in last])
+            self.task.mm, self.end - self.lower >> self.shift, self.pages, self.write, entries)

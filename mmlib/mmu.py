@@ -100,25 +100,26 @@ def at_once(call):
     *call*: what the MMU does alone costs no more than it must."""
     @functools.wraps(call)
     def touch(self, addr, length, *how, **named):
-        machine, mm, write = self.machine, self.mm, False
+        machine, write = self.machine, False
         if how or named:
             write = how[0] if how else named.get("write")
-        if machine.tracing or not self.alive or type(addr) is not int or type(length) is not int \
-                or addr < 0 or length < 1 or write is None or len(how) + len(named) > 1:
+            if len(how) + len(named) > 1 or named and "write" not in named:
+                return call(self, addr, length, *how, **named)
+        if machine.tracing or not self.alive or not type(addr) is type(length) is int or length < 1:
             return call(self, addr, length, *how, **named)
-        page = addr >> machine.page_shift
+        mm, shift = self.mm, machine.page_shift
+        page = addr >> shift
         entry = machine.tables.known(mm.pgd, page, write)
-        if not entry or addr + length - 1 >> machine.page_shift != page:
+        if not entry or addr + length - 1 >> shift != page:
             return call(self, addr, length, *how, **named)
         tlb, key = machine.tlbs[self.cpu].entries, (mm, page)
-        held = tlb.get(key)
-        if held is None:
+        if key not in tlb:
             mm.cpus[self.cpu] = None
             tlb[key] = entry
             if len(tlb) > SIZE:
-                tlb.popitem(False)
-        elif held == entry:
-            tlb.move_to_end(key)
+                del tlb[next(iter(tlb))]
+        elif tlb[key] == entry:
+            tlb[key] = tlb.pop(key)
         else:                               # it is out of date, and counts
             call(self, addr, length, *how, **named)
     return touch

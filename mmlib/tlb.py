@@ -4,7 +4,7 @@
 the address space flushes nothing.
 """
 
-from collections import OrderedDict
+from collections.abc import Sequence
 from itertools import repeat
 
 from .geometry import RW, D, entry_pfn
@@ -13,10 +13,11 @@ SIZE = 64
 
 
 class TLB:
-    """The translations that one CPU holds: (mm, page number) -> the leaf entry as it was read."""
+    """The translations that one CPU holds: (mm, page number) -> the leaf entry as it was read,
+    least recently used first."""
 
     def __init__(self) -> None:
-        self.entries: OrderedDict[tuple, int] = OrderedDict()
+        self.entries: dict[tuple, int] = {}
 
     def find(self, mm, page: int, write: bool) -> int:
         """The remembered entry if it permits the access, else 0.
@@ -25,7 +26,7 @@ class TLB:
         entry = self.entries.get((mm, page), 0)
         if not entry or write and entry & (RW | D) != RW | D:
             return 0
-        self.entries.move_to_end((mm, page))
+        self.insert(mm, page, entry)
         return entry
 
     def lacks(self, mm, page: int) -> str:
@@ -39,18 +40,20 @@ class TLB:
                 else "a TLB entry without the dirty bit")
 
     def insert(self, mm, page: int, entry: int) -> None:
-        self.entries[mm, page] = entry
-        self.entries.move_to_end((mm, page))
-        if len(self.entries) > SIZE:
-            self.entries.popitem(last=False)
+        entries, key = self.entries, (mm, page)
+        entries.pop(key, None)
+        entries[key] = entry
+        if len(entries) > SIZE:
+            del entries[next(iter(entries))]
 
-    def row(self, mm, last: int, count: int, write: bool, entries: list[int]) -> None:
+    def row(self, mm, last: int, count: int, write: bool,
+            entries: Sequence[int]) -> None:
         """A row of *count* accesses, upwards, has ended before the page *last*; *entries* are
         those that were used, of 2 * SIZE and more only the last SIZE.
 
         If they are so many, nothing that was here before is left, and only a half of them is."""
         if count >= 2 * SIZE:
-            self.entries = OrderedDict(zip(zip(repeat(mm), range(last - SIZE, last)), entries))
+            self.entries = dict(zip(zip(repeat(mm), range(last - SIZE, last)), entries))
             return
         for page, entry in enumerate(entries, last - len(entries)):
             if not self.find(mm, page, write):

@@ -185,8 +185,12 @@ class Translate:
 
 # the headline -------------------------------------------------------------------------------------
 def python(*args: str) -> float:
-    return seconds(lambda: subprocess.run([sys.executable, *args], cwd=ROOT, check=True,
-                                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    """A whole process; compiled modules are kept, as those of numpy are."""
+    env = {name: value for name, value in os.environ.items()
+           if name != "PYTHONDONTWRITEBYTECODE"}
+    return seconds(lambda: subprocess.run(
+        [sys.executable, *args], cwd=ROOT, check=True, env=env,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
 
 def import_numpy() -> float:

@@ -66,9 +66,11 @@ def validated():
 
 @pytest.fixture(scope="session")
 def jupyterlab(tmp_path_factory):
-    """A running JupyterLab with a copy of notebooks/, as .url, .token, .root, .log, .home, .pid."""
+    """A running JupyterLab with a copy of notebooks/ and of the recordings that they show, as
+    .url, .token, .root, .log, .home, .pid."""
     home = tmp_path_factory.mktemp("jupyterlab")
     root, log = home / "root", home / "server.log"
+    shutil.copytree(ROOT / "tests/data", root / "tests/data")
     shutil.copytree(ROOT / "notebooks", root / "notebooks",
                     ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     for name, text in SETTINGS.items():

@@ -198,18 +198,24 @@ def test_every_control_has_a_name(play):
     assert set(nameless) <= {"generic"}
 
 
+def choose_theme(page, theme):
+    """And wait until JupyterLab has taken its splash away: it throws if the next one meets it."""
+    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })",
+                  theme)
+    page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light",
+                           arg=str("Light" in theme).lower())
+    page.locator("#jupyterlab-splash").wait_for(state="detached")
+
+
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_text_and_edges_can_be_seen_in_both_themes(play, theme):
     """Text has 4.5:1, the edges of controls 3:1; a failed line is among it."""
     play.write("a = machine.spawn('a')\na.load(0x4000)")
     play.root.get_by_label("Who").select_option("a")
     play.root.get_by_label("does", exact=True).select_option("mmap")
-    change = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
-    play.page.evaluate(change, theme)
-    light = str("Light" in theme).lower()
-    play.page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light", arg=light)
+    choose_theme(play.page, theme)
     seen = play.root.evaluate(CONTRAST)
-    play.page.evaluate(change, "JupyterLab Light")
+    choose_theme(play.page, "JupyterLab Light")
     assert len(seen) > 60
     assert not [row for row in seen if row[1] < (3 if row[0] == "edge" else 4.5)]
 
