@@ -50,7 +50,9 @@ def test_hits_fault_no_more(monkeypatch):
         assert faults == 64 and hits.candidate() > 0 and hits.task.minor_faults == faults
 
 
-def test_a_name_chooses(capsys):
+def test_a_name_chooses(capsys, monkeypatch):
     """`bench.py B5` measures that one, and writes nothing."""
+    monkeypatch.setattr(bench, "PAGES", 64)
+    monkeypatch.setattr(bench, "GIB", 1 << 24)
     told = bench.run(["B6r"])
     assert [row["id"] for row in told["rows"]] == ["B6r"] and told["rows"][0]["measured"] > 0

@@ -328,6 +328,7 @@ def test_the_stored_outputs_were_measured(path):
         assert source.startswith("Measured just now: Linux ")
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_to_its_end_on_a_kernel_that_disagrees():
     """What it asserts is about prediction and recording; a reader's kernel may differ."""
     answers = []
