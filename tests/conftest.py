@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -162,6 +163,34 @@ class OpenNotebook:
         """Run all cells and wait for the last; False where one failed."""
         run = "() => window.jupyterapp.commands.execute('notebook:run-all-cells')"
         return self.page.evaluate(run)
+
+
+def choose_theme(page, theme):
+    """And wait until JupyterLab has taken its splash away: it throws if the next one meets it."""
+    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })",
+                  theme)
+    page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light",
+                           arg=str("Light" in theme).lower())
+    page.locator("#jupyterlab-splash").wait_for(state="detached")
+
+
+@contextmanager
+def ran(chromium, jupyterlab, path, shown, **options):
+    """A notebook, open and run, until an element *shown* is there: an `OpenNotebook` that also
+    has what its page logged as errors."""
+    context = chromium.new_context(**options)
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    notebook = OpenNotebook(page)
+    notebook.logged = []
+    page.goto(f"{jupyterlab.url}/doc/tree/{path}?token={jupyterlab.token}&reset")
+    notebook.wait_idle()
+    page.on("console", lambda message: notebook.logged.append(message.text)
+            if message.type == "error" else None)
+    assert notebook.run_all() is True
+    shown(page).wait_for()
+    yield notebook
+    context.close()
 
 
 @pytest.fixture

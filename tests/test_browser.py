@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import OpenNotebook
+from conftest import OpenNotebook, choose_theme, ran
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -100,7 +100,6 @@ PRESSED = """(root) => { const names = [];
   press(find("[aria-label='First step']"));
   return names; }"""
 
-THEME = "(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })"
 
 # What every frame shows: the number of visible boxes, and the width of the picture.
 FRAMES = """(pic) => { window.frames_ = []; const look = () => {
@@ -177,19 +176,9 @@ def own(chromium, jupyterlab):
     cells = [nbformat.v4.new_code_cell(source) for source in CELLS]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), jupyterlab.root / OWN)
-    context = chromium.new_context(viewport={"width": 1280, "height": 1600})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    notebook = OpenNotebook(page)
-    notebook.logged = []
-    page.goto(f"{jupyterlab.url}/doc/tree/{OWN}?token={jupyterlab.token}&reset")
-    notebook.wait_idle()
-    page.on("console", lambda message: notebook.logged.append(message.text)
-            if message.type == "error" else None)
-    assert notebook.run_all() is True
-    page.locator(".mm-stepper").nth(1).wait_for()
-    yield notebook
-    context.close()
+    with ran(chromium, jupyterlab, OWN, lambda page: page.locator(".mm-stepper").nth(1),
+             viewport={"width": 1280, "height": 1600}) as notebook:
+        yield notebook
 
 
 @pytest.fixture
@@ -271,9 +260,7 @@ def photograph(page, stepper, name):
     stepper.locator(".mm-pic").first.focus()
     page.keyboard.press("End")
     for theme in ("Dark", "Light"):
-        page.evaluate(THEME, f"JupyterLab {theme}")
-        page.wait_for_function("(dark) => document.body.dataset.jpThemeLight === String(!dark)",
-                               arg=theme == "Dark")
+        choose_theme(page, f"JupyterLab {theme}")
         stepper.screenshot(path=SCREENSHOTS / f"{name}-{theme.lower()}.png")
 
 
@@ -639,9 +626,7 @@ def test_a_question_keeps_the_height(two):
 def test_contrast(one, theme):
     """At least 4.5 to 1 for every text and every line that means something, in both themes."""
     page = one.page
-    page.evaluate(THEME, theme)
-    page.wait_for_function("(dark) => document.body.dataset.jpThemeLight === String(!dark)",
-                           arg=theme.endswith("Dark"))
+    choose_theme(page, theme)
     try:
         for k in (3, 7, 13, 14, 16):
             one.jump(k)
@@ -651,7 +636,7 @@ def test_contrast(one, theme):
             assert len(found) > 50
             assert [row for row in found if row[1] < 4.5] == []
     finally:
-        page.evaluate(THEME, "JupyterLab Light")
+        choose_theme(page, "JupyterLab Light")
 
 
 def test_reduced_motion(one):

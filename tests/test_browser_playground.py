@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import OpenNotebook
+from conftest import choose_theme, ran
 
 from mmlib.capsule import pack
 from mmlib.stories import STORIES
@@ -76,19 +76,9 @@ class Play:
 @pytest.fixture(scope="module")
 def lab(chromium, jupyterlab):
     """The notebook, open and run, with what its page threw and logged."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 1800}, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    notebook = OpenNotebook(page)
-    notebook.logged = []
-    page.goto(f"{jupyterlab.url}/doc/tree/{NOTEBOOK}?token={jupyterlab.token}&reset")
-    notebook.wait_idle()
-    page.on("console", lambda message: notebook.logged.append(message.text)
-            if message.type == "error" else None)
-    assert notebook.run_all() is True
-    page.locator(".mm-play .mm-stepper").wait_for()
-    yield notebook
-    context.close()
+    with ran(chromium, jupyterlab, NOTEBOOK, lambda page: page.locator(".mm-play .mm-stepper"),
+             viewport={"width": 1280, "height": 1800}, accept_downloads=True) as notebook:
+        yield notebook
 
 
 @pytest.fixture
@@ -196,15 +186,6 @@ def test_every_control_has_a_name(play):
                        for p in node.get("properties", ()))
                 and not node.get("name", {}).get("value", "").strip()]
     assert set(nameless) <= {"generic"}
-
-
-def choose_theme(page, theme):
-    """And wait until JupyterLab has taken its splash away: it throws if the next one meets it."""
-    page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })",
-                  theme)
-    page.wait_for_function("(light) => document.body.dataset.jpThemeLight === light",
-                           arg=str("Light" in theme).lower())
-    page.locator("#jupyterlab-splash").wait_for(state="detached")
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
