@@ -8,7 +8,7 @@ from .abi import prot_letters
 from .formats import GEOMETRIES
 from .kinds import BadInput, at, shown, text, whole
 from .msharefile import MshareCreate, MshareUnmap
-from .spell import FLAG_ARGUMENTS, flag_names
+from .spell import flag_names
 
 ID = text("a name of letters, digits and _", r"(?!anon$|shm[0-9]+$)[A-Za-z_][A-Za-z0-9_]{0,39}")
 CONSTANTS = {name: value for name, value in vars(abi).items() if name.isupper()}

@@ -61,7 +61,7 @@ class Machine:
                          "huge_pages": huge_pages, "cpus": cpus, "fault_around": fault_around,
                          "trace": trace}
         self.geometry, self.sharing = geometry, sharing or HugetlbPmdSharing()
-        self.page_shift = geometry.page_shift
+        self.page_shift = geometry.page_shift       # at hand: each touch asks for it
         self.memory = Memory(geometry, memory)
         self.huge_pages = HugePool(self.memory, geometry.entries, huge_pages)
         self.tables = Tables(geometry, self.memory)

@@ -1,6 +1,6 @@
 """The simple store of page tables: a table is a dict of its non-empty entries, and nothing else.
 
-A judge for mmlib/tables.py: a `Machine` runs on it as well (`dense_machine`), one access at a
+A judge for mmlib/tables: a `Machine` runs on it as well (`dense_machine`), one access at a
 time, and must come to the same entries and counters.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from unittest import mock
 
 from mmlib import Machine
-from mmlib.geometry import PFN_SHIFT, PS, RW, TABLE, A, D, Geometry, P, entry_pfn
+from mmlib.geometry import PFN_SHIFT, PS, TABLE, A, D, Geometry, P, entry_pfn
 from mmlib.memory import Memory
 from mmlib.tables import Ptdesc
 from mmlib.trace import TableState

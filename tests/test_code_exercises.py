@@ -5,8 +5,7 @@ import re
 import nbformat
 import pytest
 
-from mmlib import (MADV_DONTNEED, MAP_ANONYMOUS, MAP_FIXED, MAP_HUGETLB, MAP_PRIVATE, MAP_SHARED,
-                   TINY, X86_64)
+from mmlib import MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, TINY
 from mmlib.exercises import EXERCISES, check
 from mmlib.exercises.exercise import Exercise
 from mmlib.geometry import PFN_MASK, PS, RW, P, entry_pfn

@@ -7,18 +7,15 @@ from dense import dense_machine
 from test_properties import (
     ANON,
     PAGE,
-    FileNumber,
     Pressure,
     World,
-    outcome,
     policy,
     resolved,
     wander,
     wind_up,
 )
 
-from mmlib import LA57, MAP_FIXED, MAP_SHARED, TINY, X86_64, FileTableCache, Machine, Private, bulk
-from mmlib import validate
+from mmlib import MAP_FIXED, TINY, FileTableCache, Machine, Private, bulk, validate
 from mmlib.geometry import PFN_MASK, PFN_SHIFT, PS, P, entry_pfn
 from mmlib.memory import ZERO_PFN
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..extents import forests, is_link
+from ..extents import forests
 from ..geometry import PFN_MASK, PFN_SHIFT, PS, TABLE, Geometry, P
 from ..memory import Memory
 from ..trace import TableState
