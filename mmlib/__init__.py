@@ -21,7 +21,7 @@ enforces it:
     signals unmap           SIGSEGV, SIGBUS, Killed; taking mappings away
     mshare mshare2025       msharefs: an address space behind a file, and who links its tables
     hugefault fault         a page fault
-    sources lending bulk    many accesses at once, as far as they are alike
+    sources lending bulkrow bulk    many accesses at once, as far as they are alike
     populate protect fork move remap mmap advise    the other verbs of the kernel
     procfs accounts         what the kernel tells of an mm, and who is billed
     mmu translate           one access: TLB, walk, exception; many addresses at once

@@ -58,7 +58,7 @@ def prot_bits(prot: str | int) -> int:
     if isinstance(prot, int) and not isinstance(prot, bool):
         return prot
     if isinstance(prot, str) and set(prot) <= set("rwx-"):
-        return sum(bit for letter, bit in zip("rwx", (1, 2, 4)) if letter in prot)
+        return ("r" in prot) | ("w" in prot) << 1 | ("x" in prot) << 2
     if isinstance(prot, str):
         raise ValueError(f"prot is letters of 'rwx' or PROT_* bits, not {prot!r}")
     raise TypeError(f"prot is letters of 'rwx' or PROT_* bits, not {prot!r}")

@@ -5,15 +5,11 @@ in the same state; a test compares the two.  Where pages differ, or a row is sho
 "one at a time", and the fault path does it.
 """
 
-from .extents import Run
-from .fault import asks_guest, permits
-from .folio import Pages
-from .geometry import PFN_SHIFT, PS, RW, TABLE, A, D, P
-from .lending import Lending
-from .sharing import is_shared
-from .sources import Sources
-from .tlb import SIZE
-from .vma import VM_ACCESS_FLAGS, VM_SHARED_PT, VM_WRITE, VMA, anon_vma_prepare
+from .bulkrow import Row
+from .fault import asks_guest, next_table, permits
+from .geometry import RW, A, D, P
+from .tables import Ptdesc
+from .vma import VM_ACCESS_FLAGS, VM_SHARED_PT, VM_WRITE, VMA
 
 SHORT = 128                         # pages; what is not longer is done one at a time
 
@@ -32,14 +28,76 @@ def advance(machine, task, vma: VMA | None, addr: int, end: int, write: bool, wa
 
 
 def within_region(machine, task, guest: VMA, addr: int, end: int, write: bool, walk: bool) -> int:
-    """The same where a guest of msharefs has its link already: the host answers."""
+    """The same where *guest* maps a region of msharefs: the host answers, and what the guest lacks
+    is a link, which costs it one fault more (mshare.Region.link)."""
     region = guest.file.inode.region
-    if asks_guest(guest) and not permits(guest, write) or not walk or not region.linked(guest, addr):
+    if asks_guest(guest) and not permits(guest, write) or not walk or region.host is None:
         return addr
+    end, above = min(end, guest.end), region.parent(guest.mm, addr)
+    if above is None:                   # five levels: the P4D is to come
+        return addr
+    upto = link_slots(machine, task, guest, addr, end, write, above)
+    if upto > addr:
+        return upto
     slot_end = (addr - guest.start) // region.slot * region.slot + region.slot + guest.start
-    shift = region.host_addr(guest, addr) - addr
-    return advance_in(machine, task, region.host.find_vma(addr + shift), addr + shift,
-                      min(end, guest.end, slot_end) + shift, write, walk, shift) - shift
+    shift, linked = region.host_addr(guest, addr) - addr, region.linked(guest, addr)
+    vma, end = region.host.find_vma(addr + shift), min(end, slot_end)
+    table = None
+    if not linked:                      # a link that is out of date is the fault path's to mend
+        if machine.tables.get(above, region.index(addr)):
+            return addr
+        table = slot_table(machine, vma, addr + shift, write)
+        if table is None:
+            return addr
+    upto = advance_in(machine, task, vma, addr + shift, end + shift, write, walk, shift) - shift
+    if table and upto > addr:
+        link(machine, task, above, region.index(addr), [table])
+    return upto
+
+
+def slot_table(machine, vma: VMA | None, addr: int, write: bool) -> Ptdesc | None:
+    """The host's table for the slot of *addr*, made if a fault there would."""
+    if vma is None or not permits(vma, write) or not machine.memory.room(vma.mm.region.level):
+        return None
+    table = vma.mm.pgd
+    for level in range(machine.geometry.levels - 1, vma.mm.region.level - 1, -1):
+        table = next_table(machine, vma.mm, vma, addr, table, level)
+    return table
+
+
+def link(machine, task, above: Ptdesc, index: int, slots: list[Ptdesc]) -> None:
+    """Let entries of *above*, from *index* on, point to tables of a host."""
+    machine.tables.link_row(above, index, slots)
+    task.page_faults += len(slots)
+    machine.count["faults"] += len(slots)
+
+
+def link_slots(machine, task, guest: VMA, addr: int, end: int, write: bool, above: Ptdesc) -> int:
+    """Link the slots of [addr, end) where a row of the host's pages can be used as it is; up to
+    where."""
+    tables, region, shift = machine.tables, guest.file.inode.region, machine.geometry.page_shift
+    there = region.host_addr(guest, addr)
+    whole, index, other = region.parent(region.host, there), region.index(addr), region.index(there)
+    needs, pages = P | A | (RW | D if write else 0), region.slot >> shift
+    slots, page, rest, found = [], there % region.slot >> shift, end - addr >> shift, None
+    while whole and rest and max(index, other) + len(slots) < machine.geometry.entries:
+        part = min(pages - page, rest)
+        table = tables.child(whole, other + len(slots))
+        run = table and tables.spanning(table, page, page + part)
+        if not run or run.bits & needs != needs or not run.link & A or part < SHORT \
+                or tables.get(above, index + len(slots)):
+            break
+        slots.append(table)
+        found, rest, page = (page, part, run), rest - part, 0
+    if not slots:
+        return addr
+    link(machine, task, above, index, slots)
+    page, part, run = found
+    upto = end - (rest << shift)
+    row = Row(machine, task, guest, upto - (part << shift), upto, write, True, 0)
+    first = page >> row.bits * (run.level - 1)
+    row.finish(0, run.pfn + first * run.step, run.step, run.bits)
+    return upto
 
 
 def advance_in(machine, task, vma: VMA | None, addr: int, end: int, write: bool, walk: bool,
@@ -64,153 +122,3 @@ def advance_in(machine, task, vma: VMA | None, addr: int, end: int, write: bool,
     else:
         row.shared(base, run)
     return row.done
-
-
-class Row(Sources, Lending):
-    """Pages [addr, end) of *vma*, which are alike; *done* is up to where they were accessed."""
-
-    def __init__(self, machine, task, vma: VMA, addr: int, end: int, write: bool, walk: bool,
-                 lower: int):
-        self.machine, self.task, self.vma, self.mm = machine, task, vma, vma.mm
-        self.lower = lower                      # the task's own addresses are lower by that
-        self.addr, self.end, self.write, self.walk = addr, end, write, walk
-        self.done = addr
-        self.tables, self.memory = machine.tables, machine.memory
-        self.shift, self.bits = machine.geometry.page_shift, machine.geometry.bits
-        self.used = A if walk else 0            # of entries that lead to tables
-
-    @property
-    def pages(self) -> int:
-        return self.end - self.addr >> self.shift
-
-    def page(self, addr: int, base: int) -> int:
-        return addr - base >> self.shift
-
-    # nothing is mapped ------------------------------------------------------------------------
-    def absent(self, table, base: int, run: Run | None) -> None:
-        """Fill empty entries: below *table*, or those of *run*, whose tables are there."""
-        if run is None:
-            level = self.shared_level(table)
-            if level is None or level and self.link(table, base, level):
-                return
-        else:
-            level = 0
-        found = self.source()
-        kept = level and not self.vma.huge      # whole tables, which the file keeps
-        if found and kept and (rest := self.end % self.machine.geometry.span(level)):
-            self.end -= rest
-            found = self.source() if self.end > self.addr else None
-        if found is None or not self.memory.room(2 * self.pages + 9):
-            return
-        faults, fill, bits = found
-        frames = fill()
-        if frames is None:
-            return
-        pfn, step = frames
-        unit = 2 if self.vma.huge else 1
-        if run is not None:
-            self.refill(pfn, step, bits)
-        elif kept:
-            self.publish(table, base, level, pfn, step, bits)
-        else:
-            new = self.run(table, base, unit, pfn, step, bits)
-            self.tables.grow(table, new)
-            self.count(table, new)
-        self.finish(faults, pfn, step, bits)
-
-    def run(self, table, base: int, level: int, pfn: int, step: int, bits: int) -> Run:
-        """A run for the row in *table*: its first entry of *level* holds *pfn*."""
-        first = self.page(self.addr, base)
-        return Run(first, self.page(self.end, base), level,
-                   pfn - (first >> self.bits * (level - 1)) * step, step, bits,
-                   TABLE | self.used, (), self.mm.name)
-
-    def count(self, table, run: Run, more: int = 0) -> None:
-        """Bill the tables that *run* has brought, and *more*, to the mm."""
-        spans = run.tables_below(table.level, self.bits)
-        self.mm.nr_tables += more + sum(n for level, n in spans if level <= 3)
-
-    def refill(self, pfn: int, step: int, bits: int) -> None:
-        """Let the entries of the row, which are in runs, hold other frames."""
-        for base, table, run in self.tables.runs(self.mm.pgd, self.addr, self.end):
-            first = self.page(self.addr, base) >> self.bits * (run.level - 1)
-            self.tables.replace(table, run, run._replace(
-                pfn=pfn - first * step, step=step, bits=bits, link=run.link | self.used))
-
-    # something is mapped ------------------------------------------------------------------------
-    def present(self, table, base: int, run: Run) -> None:
-        """Access pages that are mapped by tables of this mm alone."""
-        if not self.allowed(run.bits):
-            if self.write and run.bits & P and not self.vma.huge:
-                self.write_protected(table, base, run)
-            return
-        if is_shared(table):
-            return
-        first = self.page(self.addr, base) >> self.bits * (run.level - 1)
-        pfn, after = run.pfn + first * run.step, self.marked(run)
-        if after != run:
-            self.refill(pfn, run.step, after.bits)
-        self.finish(0, pfn, run.step, after.bits)
-
-    def write_protected(self, table, base: int, run: Run) -> None:
-        """do_wp_page: take the page back, or copy it."""
-        if self.vma.shared or is_shared(table) or self.mm.region:
-            return
-        old = run.pfn + self.page(self.addr, base) * run.step
-        if run.step:
-            count, pages = self.memory.alike(old, self.pages)
-            self.end = self.addr + (count << self.shift)
-            if pages is None:
-                return
-        if not self.memory.room(self.pages):
-            return
-        if run.step and pages.anon and (pages.exclusive or pages.mapcount == 1):
-            for lo, hi, each in self.memory.extents.take(old, old + self.pages):
-                self.memory.extents.add(lo, hi, each._replace(exclusive=True))
-            pfn, bits = old, run.bits | RW | A | D
-        else:
-            pfn, bits = self.copy(old, run), self.vma.page_prot() | RW | A | D
-        self.refill(pfn, 1, bits)
-        self.finish(self.pages, pfn, 1, bits)
-
-    def copy(self, old: int, run: Run) -> int:
-        """Fresh pages instead of *old* ones, full of zeros like them; everybody is told."""
-        anon_vma_prepare(self.vma)
-        pfn, birth = self.memory.alloc_extent(self.pages)
-        self.memory.extents.add(pfn, pfn + self.pages, Pages(birth, mapcount=1, exclusive=True))
-        self.machine.count["copies"] += self.pages
-        if run.step:
-            self.memory.put_extent(old, self.pages)
-        else:
-            self.memory.zero.mapcount -= self.pages
-        if self.walk:
-            self.mm.cpus[self.task.cpu] = None
-        for cpu in self.mm.cpus:
-            self.machine.tlbs[cpu].drop(self.mm, self.addr >> self.shift, self.end >> self.shift)
-        if self.mm.cpus:
-            self.machine.count["flushes"] += self.pages
-            self.machine.count["flush_targets"] += self.pages * len(self.mm.cpus)
-        return pfn
-
-    # when it is done ------------------------------------------------------------------------------
-    def finish(self, faults: int, pfn: int, step: int, bits: int) -> None:
-        """Bill the faults, and leave in the TLB what the last accesses put there."""
-        self.done = self.end
-        self.task.minor_faults += faults
-        if not self.walk:
-            return
-        self.task.page_faults += faults
-        self.machine.count["faults"] += faults
-        self.task.mm.cpus[self.task.cpu] = None
-        first = self.pages - SIZE if self.pages >= 2 * SIZE else 0
-        if bits & PS:
-            unit = self.bits
-            entries = [pfn + (n >> unit) * step << PFN_SHIFT | bits
-                       for n in range(first, self.pages)]
-        elif step:
-            entries = range(pfn + first << PFN_SHIFT | bits, pfn + self.pages << PFN_SHIFT | bits,
-                            1 << PFN_SHIFT)
-        else:
-            entries = [pfn << PFN_SHIFT | bits] * (self.pages - first)
-        self.machine.tlbs[self.task.cpu].row(
-            self.task.mm, self.end - self.lower >> self.shift, self.pages, self.write, entries)

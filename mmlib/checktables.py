@@ -56,15 +56,14 @@ def check_implied(machine, mm, base: int, table, run) -> int:
     pay for."""
     tables, geometry = machine.tables, machine.geometry
     start, end = base + (run.lo << tables.shift), base + (run.hi << tables.shift)
-    for level, _ in run.tables_below(table.level, geometry.bits):
+    for level, _, _ in run.spans(table.level, geometry.bits):
         span = geometry.span(level)
         first, last = start // span, -(-end // span)
         vmas = mm.vmas_in(first * span, last * span)
         gaps = [first * span, *(edge for v in vmas for edge in (v.start, v.end)), last * span]
         for low, high in zip(gaps[::2], gaps[1::2]):
             assert -(-low // span) >= high // span, (mm.name, hex(low), run, "no VMA")
-    own = 0 if table.home else sum(
-        n for level, n in run.tables_below(table.level, geometry.bits) if level <= 3)
+    own = 0 if table.home else run.billed(table.level, geometry.bits)
     if not run.leaf:
         unit, span = geometry.bits * (run.level - 1), geometry.span(run.level - 1)
         pfn, count = run.pfn + (run.lo >> unit), run.hi - run.lo >> unit

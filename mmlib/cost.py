@@ -10,6 +10,7 @@ import json
 import re
 import sys
 import time
+from contextlib import contextmanager
 
 from .abi import MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED
 from .geometry import X86_64
@@ -66,8 +67,9 @@ def run(args: argparse.Namespace) -> int:
     if args.on == "linux":
         rows = [on_linux(args)]
     else:
-        rows = [measure(regime, args.size, args.processes, args.misalign, args.diverge,
-                        progress) for regime in regimes]
+        with collector_off():
+            rows = [measure(regime, args.size, args.processes, args.misalign, args.diverge,
+                            progress) for regime in regimes]
     told = {"size": args.size, "processes": args.processes, "misalign": args.misalign,
             "peak_rss_bytes": peak(), "rows": rows}
     print(json.dumps(told) if args.json else table(told))
@@ -105,13 +107,9 @@ def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: 
                 "skipped": f"EINVAL: the {what} is not a multiple of {HUGE}, the size of a page"}
     if regime == "mshare" and diverge:
         return {"regime": regime, "skipped": "EINVAL: a page within a region is everybody's"}
-    start, quiet = time.perf_counter(), gc.isenabled()
-    gc.disable()                        # a long run makes no garbage, but much to look at
-    try:
+    start = time.perf_counter()
+    with collector_off():
         machine = experiment(regime, size, processes, misalign, diverge, watch)
-    finally:
-        if quiet:
-            gc.enable()
     counts = machine.tables.counts
     return {"regime": regime, "page_size": HUGE if huge else PAGE,
             "tables": {name: counts[level] for level, name
@@ -119,6 +117,18 @@ def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: 
             "total_tables": sum(counts), "bytes": sum(counts) * PAGE,
             "faults": machine.counters["faults"],
             "seconds": round(time.perf_counter() - start, 3)}
+
+
+@contextmanager
+def collector_off():
+    """Without the garbage collector: a run makes little garbage, but much to look at."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def experiment(regime: str, size: int, processes: int, misalign: int = 0,
@@ -144,7 +154,8 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
         else:
             task = machine.spawn(f"p{number}")
             task.mmap(at, length, "rw", MAP_SHARED | MAP_FIXED_NOREPLACE, file)
-        task.run_on(number % cpus)
+        if cpus > 1:
+            task.run_on(number % cpus)
         task.touch(at, size, write=first is None)
         first = first or task
     stride = size // (diverge * processes or 1) // HUGE * HUGE
@@ -170,23 +181,12 @@ def progress(regime: str, numbers):
 
 
 def on_linux(args: argparse.Namespace) -> dict:
-    """The private row of this computer's kernel: VmPTE has no levels, and leaves out the top."""
-    from .linux import Linux
-    start, at, tasks = time.perf_counter(), SLOT + args.misalign, []
+    """The private row of this computer's kernel."""
+    from .linux.cost import row
     try:
-        with Linux() as world:
-            file = world.memfd("db", args.size)
-            for number in progress("private", range(args.processes)):
-                task = world.spawn(f"p{number}")
-                task.mmap(at, args.size, "rw", MAP_SHARED | MAP_FIXED_NOREPLACE, file)
-                task.touch(at, args.size, write=number == 0)
-                tasks.append((task.tables, task.minor_faults))
+        return row(SLOT + args.misalign, args.size, args.processes, progress)
     except OSError as why:
         raise BadInput(f"--on linux: {why.strerror}") from None
-    total = sum(tables for tables, _ in tasks) + args.processes
-    return {"regime": "private", "page_size": PAGE, "tables": None, "total_tables": total,
-            "bytes": total * PAGE, "faults": sum(faults for _, faults in tasks),
-            "seconds": round(time.perf_counter() - start, 3)}
 
 
 def peak() -> int | None:

@@ -64,13 +64,16 @@ class Run(NamedTuple):
 
     def tables(self, bits: int) -> list[tuple[int, int, int]]:
         """(level, first, last) of the implied tables, by number."""
-        return [(lv, self.lo >> bits * lv, (self.hi - 1 >> bits * lv) + 1)
-                for lv in range(self.level, self.level + len(self.tabs))]
+        return self.spans(self.level + len(self.tabs), bits)
 
-    def tables_below(self, top: int, bits: int) -> list[tuple[int, int]]:
-        """(level, how many) of the tables that it implies below a table of level *top*."""
-        return [(lv, (self.hi - 1 >> bits * lv) + 1 - (self.lo >> bits * lv))
-                for lv in range(self.level, top)]
+    def spans(self, top: int, bits: int) -> list[tuple[int, int, int]]:
+        """The same of those that it needs below a table of level *top*."""
+        lo, hi = self.lo, self.hi - 1
+        return [(lv, lo >> bits * lv, (hi >> bits * lv) + 1) for lv in range(self.level, top)]
+
+    def billed(self, top: int, bits: int) -> int:
+        """How many of those VmPTE counts: PTE, PMD and PUD tables (MM.count_table)."""
+        return sum(last - first for level, first, last in self.spans(min(top, 4), bits))
 
 
 class Forest(NamedTuple):

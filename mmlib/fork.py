@@ -90,8 +90,7 @@ def copy_run(machine, child: MM, source, target, run: Run, shared: bool) -> int:
         bits &= ~D
     copied = get_pages(machine, run, exclusive=False)
     tables.grow(target, run._replace(bits=bits & ~A, link=TABLE, tabs=(), owner=child.name))
-    child.nr_tables += sum(n for level, n in run.tables_below(
-        target.level, machine.geometry.bits) if level <= 3)
+    child.nr_tables += run.billed(target.level, machine.geometry.bits)
     return copied
 
 

@@ -25,6 +25,7 @@ pgtable_types.h), a 64-bit integer:
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 P, RW, US, A, D, PS = 1, 1 << 1, 1 << 2, 1 << 5, 1 << 6, 1 << 7
 PROTNONE, GUARD, NX = 1 << 8, 1 << 9, 1 << 63
@@ -73,11 +74,11 @@ class Geometry:
     level_names: tuple[str, ...]    # from level 1 upwards
     page_shift: int = 12
 
-    @property
+    @cached_property
     def page_size(self) -> int:
         return 1 << self.page_shift
 
-    @property
+    @cached_property
     def entries(self) -> int:
         """Entries in one table."""
         return 1 << self.bits
@@ -94,7 +95,7 @@ class Geometry:
         """Bytes that a whole table of *level* maps."""
         return 1 << self.page_shift + self.bits * level
 
-    @property
+    @cached_property
     def huge_size(self) -> int:
         """Bytes of a huge page: what one PMD entry maps."""
         return self.entry_span(2)

@@ -40,7 +40,8 @@ class Lending:
         self.tables.grow(table, new)
         self.tables.share(pfn, count, +1)
         self.count(table, new, count)
-        self.mark(pfn, count)
+        if self.marked(forest.run) is not forest.run:
+            self.mark(pfn, count)
         self.finish(count, *self.frames(pfn))
         return True
 
@@ -119,7 +120,7 @@ class Lending:
         span = self.machine.geometry.span(run.level - 1)
         self.end = min(self.end, self.addr // span * span + (found[1] - pfn) * span)
         forest = self.tables.forests.at(pfn)
-        if self.marked(forest.run) != forest.run:
+        if self.marked(forest.run) is not forest.run:
             if self.addr % span or self.end - self.addr < span:
                 return
             self.end -= self.end % span
@@ -136,9 +137,10 @@ class Lending:
 
     def marked(self, run: Run) -> Run:
         """*run* after the MMU has used it."""
-        if not self.walk:
+        bits = run.bits | A | (D if self.write else 0)
+        if not self.walk or bits == run.bits and run.link & A:
             return run
-        return run._replace(bits=run.bits | A | (D if self.write else 0), link=run.link | A)
+        return run._replace(bits=bits, link=run.link | A)
 
     def mark(self, pfn: int, count: int) -> None:
         for lo, hi, forest in self.tables.forests.take(pfn, pfn + count):

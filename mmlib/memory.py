@@ -138,6 +138,8 @@ class Memory:
     # many pages at once ----------------------------------------------------------------------
     def carved(self, pfn: int, frames: int) -> list[Folio]:
         """The pages in a range of frames that are in no extent, in order."""
+        if not self.folios:
+            return []
         if frames < len(self.folios):
             found = [self.folios.get(n) for n in range(pfn, pfn + frames)]
             return [folio for folio in found if folio is not None]

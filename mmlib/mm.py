@@ -86,6 +86,8 @@ class MM:
 
     def isolate(self, start: int, end: int) -> list[VMA]:
         """Cut VMAs so that each lies inside [start, end) or outside; those inside."""
+        if not self.vmas_in(start, end):
+            return []
         edges = [(v, e) for e in (start, end) if (v := self.find_vma(e)) and v.start < e]
         for vma, edge in edges:
             check_split(vma, edge)

@@ -113,7 +113,7 @@ class Region:
         """Point the guest's entry for the slot of *addr* to the host's table (find_shared_vma).
 
         False if there is nothing to do.  Raises OutOfMemory, for a table above it."""
-        tables, mm, index = self.machine.tables, vma.mm, self._index(addr)
+        tables, mm, index = self.machine.tables, vma.mm, self.index(addr)
         there = tables.table_at(self.host.pgd, self.host_addr(vma, addr), self.level)
         above = self.parent(mm, addr)
         if there is None or above and tables.child(above, index) is there:
@@ -136,9 +136,10 @@ class Region:
             return False
         tables = self.machine.tables
         there = tables.table_at(self.host.pgd, self.host_addr(vma, addr), self.level)
-        return there is not None and tables.child(above, self._index(addr)) is there
+        return there is not None and tables.child(above, self.index(addr)) is there
 
-    def _index(self, addr: int) -> int:
+    def index(self, addr: int) -> int:
+        """The entry of that table."""
         return self.machine.geometry.index(addr, self.level + 1)
 
     def parent(self, mm: MM, addr: int) -> Ptdesc | None:
@@ -148,7 +149,7 @@ class Region:
     def slots(self, vma: VMA) -> Iterator[tuple[int, Ptdesc, int, Ptdesc]]:
         """(address, table, index, host's table) for every link of a guest."""
         for addr in range(vma.start, vma.end, self.slot):
-            above, index = self.parent(vma.mm, addr), self._index(addr)
+            above, index = self.parent(vma.mm, addr), self.index(addr)
             if above is not None and (child := self.machine.tables.child(above, index)):
                 yield addr, above, index, child
 

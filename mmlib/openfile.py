@@ -174,6 +174,6 @@ def number(name: str, value) -> int:
     Traceback (most recent call last):
     TypeError: addr is an int, not 4096.0
     """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} is an int, not {value!r}")
-    return value
+    if type(value) is int or isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError(f"{name} is an int, not {value!r}")

@@ -47,26 +47,31 @@ class Runs:
     def at(self, x: int):
         """The value of *x*; None if it is in no range."""
         run = self.find(x)
-        return None if run is None else self._shift(run[2], x - run[0])
+        return None if run is None else self._from(run, x)
+
+    def _from(self, run: tuple, x: int):
+        """The value of *x*, which is in *run*; that of its first number needs no shift."""
+        lo, _, value = run
+        return value if x == lo else self._shift(value, x - lo)
 
     def within(self, lo: int, hi: int) -> list[tuple]:
         """The ranges that meet [lo, hi), cut to it."""
-        i, out = max(bisect_right(self._los, lo) - 1, 0), []
-        while i < len(self._runs) and self._runs[i][0] < hi:
-            a, b, value = self._runs[i]
-            if b > lo:
-                first = max(a, lo)
-                out.append((first, min(b, hi), self._shift(value, first - a)))
-            i += 1
-        return out
+        found = self._runs[max(bisect_right(self._los, lo) - 1, 0):bisect_left(self._los, hi)]
+        if found and found[0][1] <= lo:
+            del found[0]
+        if found and found[-1][1] > hi:
+            found[-1] = (found[-1][0], hi, found[-1][2])
+        if found and found[0][0] < lo:
+            found[0] = (lo, found[0][1], self._from(found[0], lo))
+        return found
 
     def stretch(self, lo: int, hi: int) -> tuple[int, object]:
         """(upto, value): up to where, at most *hi*, *lo* and what follows are in one range, or
         (value None) in none."""
-        run = self.find(lo)
-        if run is not None:
-            return min(run[1], hi), self._shift(run[2], lo - run[0])
         i = bisect_right(self._los, lo)
+        if i and lo < self._runs[i - 1][1]:
+            run = self._runs[i - 1]
+            return min(run[1], hi), self._from(run, lo)
         return min(self._los[i], hi) if i < len(self._los) else hi, None
 
     def add(self, lo: int, hi: int, value=None) -> None:
@@ -93,16 +98,17 @@ class Runs:
         if first < len(self._runs) and self._runs[first][1] <= lo:
             first += 1
         last = bisect_left(self._los, hi)
-        old, rest = self._runs[first:last], []
-        if not old:
-            return []
-        a, _, value = old[0]
-        if a < lo:
-            rest.append((a, lo, value))
-        a, b, value = old[-1]
-        if b > hi:
-            rest.append((hi, b, self._shift(value, hi - a)))
-        taken = self.within(lo, hi)
+        taken, rest = self._runs[first:last], []
+        if not taken:
+            return taken
+        head, tail = taken[0], taken[-1]
+        if tail[1] > hi:
+            taken[-1] = (tail[0], hi, tail[2])
+        if head[0] < lo:
+            rest.append((head[0], lo, head[2]))
+            taken[0] = (lo, taken[0][1], self._from(head, lo))
+        if tail[1] > hi:
+            rest.append((hi, tail[1], self._from(tail, hi)))
         self._runs[first:last], self._los[first:last] = rest, [run[0] for run in rest]
         return taken
 

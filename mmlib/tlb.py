@@ -4,7 +4,8 @@
 the address space flushes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from functools import cached_property
 from itertools import repeat
 
 from .geometry import RW, D, entry_pfn
@@ -17,7 +18,12 @@ class TLB:
     least recently used first."""
 
     def __init__(self) -> None:
-        self.entries: dict[tuple, int] = {}
+        self._row = None, SIZE, ()      # what `row` left, until somebody looks
+
+    @cached_property
+    def entries(self) -> dict[tuple, int]:
+        mm, last, entries = self._row
+        return dict(zip(zip(repeat(mm), range(last - SIZE, last)), entries))
 
     def find(self, mm, page: int, write: bool) -> int:
         """The remembered entry if it permits the access, else 0.
@@ -47,15 +53,16 @@ class TLB:
             del entries[next(iter(entries))]
 
     def row(self, mm, last: int, count: int, write: bool,
-            entries: Sequence[int]) -> None:
+            entries: Iterable[int]) -> None:
         """A row of *count* accesses, upwards, has ended before the page *last*; *entries* are
         those that were used, of 2 * SIZE and more only the last SIZE.
 
         If they are so many, nothing that was here before is left, and only a half of them is."""
         if count >= 2 * SIZE:
-            self.entries = dict(zip(zip(repeat(mm), range(last - SIZE, last)), entries))
+            self._row = mm, last, entries
+            self.__dict__.pop("entries", None)
             return
-        for page, entry in enumerate(entries, last - len(entries)):
+        for page, entry in enumerate(entries, last - count):
             if not self.find(mm, page, write):
                 self.insert(mm, page, entry)
 

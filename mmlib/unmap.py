@@ -17,6 +17,8 @@ def do_munmap(machine, mm, start: int, end: int) -> None:
 
     A table goes when no VMA is left in its whole span (free_pgtables)."""
     gone = mm.isolate(start, end)
+    if not gone:
+        return
     for vma in gone:
         if vma.flags & VM_SHARED_PT:
             vma.file.inode.region.detach(vma)
@@ -104,8 +106,7 @@ def free_rows(machine, mm, start: int, end: int) -> None:
         first, last = tables.indices(table, run)
         unit = machine.geometry.entry_span(table.level)
         if not mm.vmas_in(base + first * unit, base + last * unit):
-            mm.nr_tables -= sum(n for level, n in run.tables_below(
-                table.level, machine.geometry.bits) if level <= 3)
+            mm.nr_tables -= run.billed(table.level, machine.geometry.bits)
             tables.uproot(table, run)
             continue
         tables.child(table, first), tables.child(table, last - 1)

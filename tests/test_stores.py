@@ -14,8 +14,20 @@ from test_properties import (
     wander,
     wind_up,
 )
+from regions import SLOT, S, create
 
-from mmlib import MAP_FIXED, TINY, FileTableCache, Machine, Private, bulk, validate
+from mmlib import (
+    MADV_DONTNEED,
+    MAP_FIXED,
+    MAP_SHARED,
+    TINY,
+    FileTableCache,
+    Machine,
+    Private,
+    Segfault,
+    bulk,
+    validate,
+)
 from mmlib.geometry import PFN_MASK, PFN_SHIFT, PS, P, entry_pfn
 from mmlib.memory import ZERO_PFN
 
@@ -116,3 +128,46 @@ def test_long_walks_on_both_stores(seed):
                 rng.choice([1, 4]))
     wander(calls, rng, 150)
     wind_up(calls.world.machine), wind_up(calls.judge.machine)
+
+
+@pytest.mark.parametrize("version", [2022, 2025])
+@pytest.mark.parametrize("seed", range(20))
+def test_guests_of_a_region_on_both_stores(seed, version):
+    """Three guests of a region of two slots: rows that go over slots, the first ever and later
+    ones, with links and without."""
+    rng = random.Random(seed)
+    both = [make(TINY, cpus=2, trace=False, sharing=Private())
+            for make in (Machine, dense_machine)]
+    files = []
+    for here in both:
+        here.mount("msharefs", "/ms", version=version)
+        here.spawn("a")
+        files.append(here.open("/ms/r"))
+        if version == 2025:
+            files[-1].truncate(2 * SLOT)
+            create(files[-1], 0, 2 * SLOT // PAGE)
+        for name in "abc":
+            task = here.tasks[0] if name == "a" else here.spawn(name)
+            task.mmap(S, 2 * SLOT, "rw", MAP_SHARED | MAP_FIXED, files[-1])
+            task.run_on(len(here.tasks) % 2)
+    for _ in range(40):
+        number, start = rng.randrange(3), S + rng.randrange(0, 2 * SLOT, rng.choice([1, SLOT]))
+        length = rng.randint(1, S + 2 * SLOT - start)
+        page = start // PAGE * PAGE
+        calls = [("touch", (start, length, rng.random() < 0.4))] * 6
+        calls += [("mprotect", (page, PAGE * rng.randint(1, 4), rng.choice(["r", "rw"])))]
+        calls += [("madvise", (page, PAGE, MADV_DONTNEED)), ("munmap", (S, 2 * SLOT))]
+        name, args = rng.choice(calls)
+        answers = []
+        for here, file in zip(both, files):
+            task = here.tasks[number]
+            if not task.maps():
+                task.mmap(S, 2 * SLOT, "rw", MAP_SHARED | MAP_FIXED, file)
+            try:
+                answers.append(getattr(task, name)(*args))
+            except (OSError, Segfault) as why:
+                answers.append(str(why))
+            validate(here)
+        assert answers[0] == answers[1], (name, args)
+        for mine, other in zip(seen(both[0]), seen(both[1])):
+            assert mine == other, (name, args)

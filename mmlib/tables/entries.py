@@ -1,10 +1,11 @@
 """Entries one at a time."""
 
+from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..extents import forests
-from ..geometry import PFN_MASK, PFN_SHIFT, PS, TABLE, Geometry, P
+from ..geometry import PFN_MASK, PFN_SHIFT, PS, TABLE, A, Geometry, P
 from ..memory import Memory
 from ..trace import TableState
 from .ptdesc import Ptdesc
@@ -19,6 +20,7 @@ class Entries:
         self.geometry, self.memory, self.shift = geometry, memory, geometry.page_shift
         self._bits, self._mask = geometry.bits, geometry.entries - 1
         self.by_pfn: dict[int, Ptdesc] = {}
+        self.pfns: list[int] = []           # the same frames, in order
         self.forests = forests()
         self.ways: dict[Ptdesc, dict[int, Ptdesc]] = {}     # Hardware.mark
         self.counts = [0] * (geometry.levels + 1)
@@ -27,15 +29,20 @@ class Entries:
     def alloc(self, level: int, owner: str) -> Ptdesc:
         """An empty table of *level* that nothing points to; raises OutOfMemory."""
         pfn, birth = self.memory.alloc_frame()
-        table = self.by_pfn[pfn] = Ptdesc(pfn, birth, level, owner)
+        table = self._new(pfn, birth, level, owner)
         self.allocated += 1
         self.counts[level] += 1
+        return table
+
+    def _new(self, pfn: int, birth: int, level: int, owner: str) -> Ptdesc:
+        table = self.by_pfn[pfn] = Ptdesc(pfn, birth, level, owner)
+        insort(self.pfns, pfn)
         return table
 
     def free(self, table: Ptdesc) -> None:
         """Give the frame back.  Nothing may point to *table*, and it must be empty."""
         assert not table.users and not self.occupied(table), table
-        del self.by_pfn[table.pfn]
+        del self.by_pfn[table.pfn], self.pfns[bisect_left(self.pfns, table.pfn)]
         self.memory.free_frame(table.pfn)
         self.freed += 1
         self.counts[table.level] -= 1
@@ -76,6 +83,13 @@ class Entries:
         self.set(table, index, child.pfn << PFN_SHIFT | TABLE)
         child.users += 1
         child._state = None
+
+    def link_row(self, table: Ptdesc, index: int, children: list[Ptdesc]) -> None:
+        """The same for entries from *index* on, and a region's tables that the MMU uses at once."""
+        for at, child in enumerate(children, index):
+            self.link(table, at, child)
+            table._entries[at] |= A
+            child.lent = True
 
     def publish(self, table: Ptdesc, home) -> None:
         """From now on *table* is the file's: *home* is (mapping, key of its cache)."""

@@ -11,9 +11,6 @@ from .spans import Spans
 class Forests(Spans):
     """Forests are planted by a policy, or made of tables that a run implied."""
 
-    _sorted: list[int] = []             # the frames of all objects, as they were
-    _sorted_at = 0, 0, 0                # when there were so many, made and freed so far
-
     def plant(self, level: int, count: int, run: Run, published: bool) -> int:
         """*count* full tables of *level* that nothing points to yet, mapping what *run*, whose
         ``tabs`` is empty, says; the frame of the first.  The caller has asked for room."""
@@ -51,13 +48,8 @@ class Forests(Spans):
 
     def objects(self, pfn: int, count: int) -> list[Ptdesc]:
         """The tables in a range of frames that are objects."""
-        if count < 8:
-            return [t for n in range(pfn, pfn + count) if (t := self.by_pfn.get(n))]
-        now = len(self.by_pfn), self.allocated, self.freed
-        if now != self._sorted_at:
-            self._sorted_at, self._sorted = now, sorted(self.by_pfn)
-        first, last = (bisect_left(self._sorted, n) for n in (pfn, pfn + count))
-        return [self.by_pfn[n] for n in self._sorted[first:last]]
+        first, last = bisect_left(self.pfns, pfn), bisect_left(self.pfns, pfn + count)
+        return [self.by_pfn[n] for n in self.pfns[first:last]]
 
     def fell(self, lo: int, hi: int) -> Forest:
         """Take tables of one forest that nothing points to any more out, and free them."""

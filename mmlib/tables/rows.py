@@ -1,5 +1,7 @@
 """Entries in a row: kept as runs, cut where one of them becomes different."""
 
+from bisect import insort
+
 from ..extents import Forest, Run, is_link
 from ..geometry import entry_pfn
 from .hardware import Hardware
@@ -35,6 +37,10 @@ class Rows(Hardware):
                 return run
         return None
 
+    def spanning(self, table: Ptdesc, lo: int, hi: int) -> Run | None:
+        """The run that pages lo <= page < hi of *table* are in, if they are all in one."""
+        return next((run for run in table._runs if run.lo <= lo and hi <= run.hi), None)
+
     def _implied(self, table: Ptdesc, index: int) -> int:
         run = self.run_at(table, index)
         return run.entry(index, table.level, self.geometry.bits) if run else 0
@@ -62,7 +68,7 @@ class Rows(Hardware):
 
     def _object(self, pfn: int, birth: int, level: int, run: Run, low: int) -> Ptdesc:
         """An implied table, whose first page is page *low* of *run*, becomes an object."""
-        table = self.by_pfn[pfn] = Ptdesc(pfn, birth, level, run.owner)
+        table = self._new(pfn, birth, level, run.owner)
         if run.home:
             mapping, kind, page = run.home
             table.home, table.published = (mapping, (kind, level, page + low)), True
@@ -102,17 +108,15 @@ class Rows(Hardware):
     def grow(self, table: Ptdesc, run: Run) -> None:
         """Put *run*, whose ``tabs`` is empty, into empty entries; the tables below are made, in
         one extent of frames.  The caller has asked for room."""
-        tabs, bits = [], self.geometry.bits
-        spans = [(lv, run.lo >> bits * lv, (run.hi - 1 >> bits * lv) + 1)
-                 for lv in range(run.level, table.level)]
-        pfn, birth = self.memory.alloc_extent(sum(last - first for _, first, last in spans))
+        spans, tabs = run.spans(table.level, self.geometry.bits), []
+        frames = sum(last - first for _, first, last in spans)
+        pfn, birth = self.memory.alloc_extent(frames)
         for level, first, last in reversed(spans):
-            tabs.insert(0, (pfn - first, birth - first))
+            tabs.append((pfn - first, birth - first))
             pfn, birth = pfn + last - first, birth + last - first
             self.counts[level] += last - first
-            self.allocated += last - first
-        table._runs.append(run._replace(tabs=tuple(tabs)))
-        table._runs.sort()
+        self.allocated += frames
+        insort(table._runs, run._replace(tabs=tuple(reversed(tabs))))
         table._state = None
 
     def uproot(self, table: Ptdesc, run: Run) -> None:
@@ -182,6 +186,8 @@ class Rows(Hardware):
             if table._runs and (run := self.run_at(table, index)) and run.lo <= page < run.hi:
                 return min(end, base + (run.hi << self.shift)), table, base, run
             if run is None and index not in table._entries:
+                if not table._entries and not table._runs:
+                    return min(end, base + self.geometry.span(table.level)), table, base, None
                 used = [i for i in table._entries if i > index]
                 used += [i for r in table._runs if (i := self.indices(table, r)[0]) > index]
                 last = min(used, default=self.geometry.entries)
