@@ -6,10 +6,13 @@ splitting and merging are those of mm/vma.c in Linux 6.18.
 
 import errno
 from bisect import bisect_right
+from operator import attrgetter
 
 from .files import oserror
 from .tables import Ptdesc
 from .vma import VM_SHARED_PT, VM_STICKY, VMA, check_split, joins, same_anon
+
+START, END = attrgetter("start"), attrgetter("end")
 
 
 class MM:
@@ -36,7 +39,7 @@ class MM:
 
     def find_vma(self, addr: int) -> VMA | None:
         """The VMA that contains *addr* (the kernel's vma_lookup)."""
-        i = bisect_right(self.vmas, addr, key=lambda v: v.start)
+        i = bisect_right(self.vmas, addr, key=START)
         return self.vmas[i - 1] if i and addr < self.vmas[i - 1].end else None
 
     def is_guest(self, addr: int) -> bool:
@@ -48,7 +51,7 @@ class MM:
         """The VMAs that meet [start, end), in order; none if that is empty."""
         if start >= end:
             return []
-        i = bisect_right(self.vmas, start, key=lambda v: v.end)
+        i = bisect_right(self.vmas, start, key=END)
         j = i
         while j < len(self.vmas) and self.vmas[j].start < end:
             j += 1
@@ -56,12 +59,12 @@ class MM:
 
     def neighbours(self, start: int, end: int) -> tuple[VMA | None, VMA | None]:
         """The last VMA that begins before *start*, and the first that begins at *end* or after."""
-        i = bisect_right(self.vmas, start - 1, key=lambda v: v.start)
-        j = bisect_right(self.vmas, end - 1, key=lambda v: v.start)
+        i = bisect_right(self.vmas, start - 1, key=START)
+        j = bisect_right(self.vmas, end - 1, key=START)
         return (self.vmas[i - 1] if i else None), (self.vmas[j] if j < len(self.vmas) else None)
 
     def insert(self, vma: VMA) -> None:
-        self.vmas.insert(bisect_right(self.vmas, vma.start, key=lambda v: v.start), vma)
+        self.vmas.insert(bisect_right(self.vmas, vma.start, key=START), vma)
         if vma.file:
             vma.file.map_count += 1
             vma.file.inode.opens += 1

@@ -96,32 +96,33 @@ def page(machine, entry: int) -> Folio:
 
 
 def at_once(call):
-    """Let a `touch` of one page that needs no fault, with nobody watching, do without the rest of
-    *call*: what the MMU does alone costs no more than it must."""
+    """Let a `touch` of one page with nobody watching do without the rest of *call*: it is one
+    access, and one that hits costs no more than the MMU's work."""
     @functools.wraps(call)
-    def touch(self, addr, length, *how, **named):
-        machine, write = self.machine, False
-        if how or named:
-            write = how[0] if how else named.get("write")
-            if len(how) + len(named) > 1 or named and "write" not in named:
-                return call(self, addr, length, *how, **named)
-        if machine.tracing or not self.alive or not type(addr) is type(length) is int or length < 1:
-            return call(self, addr, length, *how, **named)
-        mm, shift = self.mm, machine.page_shift
-        page = addr >> shift
-        entry = machine.tables.known(mm.pgd, page, write)
-        if not entry or addr + length - 1 >> shift != page:
-            return call(self, addr, length, *how, **named)
-        tlb, key = machine.tlbs[self.cpu].entries, (mm, page)
-        if key not in tlb:
-            mm.cpus[self.cpu] = None
-            tlb[key] = entry
-            if len(tlb) > SIZE:
-                del tlb[next(iter(tlb))]
-        elif tlb[key] == entry:
-            tlb[key] = tlb.pop(key)
-        else:                               # it is out of date, and counts
-            call(self, addr, length, *how, **named)
+    def touch(self, addr, length, *how, write=None):
+        machine, stores = self.machine, how[0] if how else write
+        if machine.tracing or machine.busy or not self.alive or len(how) > (write is None) \
+                or type(addr) is not int or type(length) is not int or addr < 0 or length < 1 \
+                or addr + length - 1 >> machine.page_shift != addr >> machine.page_shift:
+            return call(self, addr, length, *how, **({} if write is None else {"write": write}))
+        mm, page = self.mm, addr >> machine.page_shift
+        entry = machine.tables.known(mm.pgd, page, stores)
+        if entry:
+            tlb, key = machine.tlbs[self.cpu].entries, (mm, page)
+            if key not in tlb:
+                mm.cpus[self.cpu] = None
+                tlb[key] = entry
+                if len(tlb) > SIZE:
+                    del tlb[next(iter(tlb))]
+                return
+            if tlb[key] == entry:
+                tlb[key] = tlb.pop(key)
+                return
+        machine.busy, machine.current_task = True, self
+        try:                            # a walk, a fault, or a TLB entry that is out of date
+            access(machine, self, addr, bool(stores))
+        finally:
+            machine.busy = False
     return touch
 
 

@@ -5,7 +5,6 @@ the address space flushes nothing.
 """
 
 from collections.abc import Iterable
-from functools import cached_property
 from itertools import repeat
 
 from .geometry import RW, D, entry_pfn
@@ -18,12 +17,15 @@ class TLB:
     least recently used first."""
 
     def __init__(self) -> None:
-        self._row = None, SIZE, ()      # what `row` left, until somebody looks
+        self.entries: dict[tuple, int] = {}
 
-    @cached_property
-    def entries(self) -> dict[tuple, int]:
+    def __getattr__(self, name: str):
+        """*entries*, as `row` has left them, made when somebody looks."""
+        if name != "entries":
+            raise AttributeError(name)
         mm, last, entries = self._row
-        return dict(zip(zip(repeat(mm), range(last - SIZE, last)), entries))
+        self.entries = dict(zip(zip(repeat(mm), range(last - SIZE, last)), entries))
+        return self.entries
 
     def find(self, mm, page: int, write: bool) -> int:
         """The remembered entry if it permits the access, else 0.
@@ -60,7 +62,7 @@ class TLB:
         If they are so many, nothing that was here before is left, and only a half of them is."""
         if count >= 2 * SIZE:
             self._row = mm, last, entries
-            self.__dict__.pop("entries", None)
+            self.__dict__.pop("entries", None)      # __getattr__
             return
         for page, entry in enumerate(entries, last - count):
             if not self.find(mm, page, write):
