@@ -99,30 +99,32 @@ def at_once(call):
     """Let a `touch` of one page with nobody watching do without the rest of *call*: it is one
     access, and one that hits costs no more than the MMU's work."""
     @functools.wraps(call)
-    def touch(self, addr, length, *how, write=None):
-        machine, stores = self.machine, how[0] if how else write
-        if machine.tracing or machine.busy or not self.alive or len(how) > (write is None) \
-                or type(addr) is not int or type(length) is not int or addr < 0 or length < 1 \
-                or addr + length - 1 >> machine.page_shift != addr >> machine.page_shift:
-            return call(self, addr, length, *how, **({} if write is None else {"write": write}))
-        mm, page = self.mm, addr >> machine.page_shift
-        entry = machine.tables.known(mm.pgd, page, stores)
-        if entry:
-            tlb, key = machine.tlbs[self.cpu].entries, (mm, page)
-            if key not in tlb:
-                mm.cpus[self.cpu] = None
-                tlb[key] = entry
-                if len(tlb) > SIZE:
-                    del tlb[next(iter(tlb))]
+    def touch(self, addr, length, _write=None, *, write=None):      # by place or by name
+        machine = self.machine
+        if not machine.tracing and self.alive and type(addr) is type(length) is int and length > 0:
+            mm, page, stores = self.mm, addr >> machine.page_shift, _write or write
+            one = length == 1 or addr + length - 1 >> machine.page_shift == page
+            if one and (entry := machine.tables.known(mm.pgd, page, stores)):
+                cpu, key = self.cpu, (mm, page)
+                tlb = machine.tlbs[cpu].entries
+                if key not in tlb:
+                    mm.cpus[cpu] = None
+                    tlb[key] = entry
+                    if len(tlb) > SIZE:
+                        del tlb[next(iter(tlb))]
+                    return
+                if tlb[key] == entry:
+                    tlb[key] = tlb.pop(key)
+                    return
+            if one and addr >= 0 and not machine.busy:
+                machine.busy, machine.current_task = True, self
+                try:                    # a walk, a fault, or a TLB entry that is out of date
+                    access(machine, self, addr, bool(stores))
+                finally:
+                    machine.busy = False
                 return
-            if tlb[key] == entry:
-                tlb[key] = tlb.pop(key)
-                return
-        machine.busy, machine.current_task = True, self
-        try:                            # a walk, a fault, or a TLB entry that is out of date
-            access(machine, self, addr, bool(stores))
-        finally:
-            machine.busy = False
+        call(self, addr, length, *(() if _write is None else (_write,)),
+             **({} if write is None else {"write": write}))
     return touch
 
 

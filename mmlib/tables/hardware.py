@@ -4,6 +4,8 @@ from ..geometry import PFN_MASK, PFN_SHIFT, PS, RW, A, D, P
 from .entries import Entries
 from .ptdesc import Ptdesc
 
+LOADED, STORED = P | A, P | RW | A | D      # what an access leaves in the leaf entry
+
 
 class Hardware(Entries):
     """The MMU's half of the operations."""
@@ -55,12 +57,12 @@ class Hardware(Entries):
             table = self.ways[root][page >> self._bits]
         except KeyError:
             return None
-        index = page & self._mask
+        index, needs = page & self._mask, STORED if write else LOADED
         entry = table._entries.get(index, 0)
         if not entry:
             for lo, hi, _, pfn, step, bits, _, _, _, _ in table._runs:
                 if lo <= index < hi:
                     entry = pfn + index * step << PFN_SHIFT | bits
-        if not entry & P or write and not entry & RW:
-            return 0
-        return entry if entry & A and (not write or entry & D) else None
+        if entry & needs == needs:
+            return entry
+        return 0 if not entry & P or write and not entry & RW else None
