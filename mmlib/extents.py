@@ -5,6 +5,8 @@ full tables that are alike and that others than their parents may reach: what a 
 Both are cut as soon as one of their tables becomes different (`Tables.child`).
 """
 
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from .geometry import PFN_SHIFT, PRESENT, PS, P
@@ -51,6 +53,14 @@ class Run(NamedTuple):
         if level == self.level:
             return (self.pfn + n * self.step) << PFN_SHIFT | self.bits if self.bits else 0
         return self.tabs[level - 1 - self.level][0] + n << PFN_SHIFT | self.link
+
+    def entries(self, first: int, last: int, level: int, bits: int) -> Iterable[int]:
+        """Those of first <= n < last, if they are not empty."""
+        if level == self.level and not self.bits:
+            return ()
+        step = (self.step if level == self.level else 1) << PFN_SHIFT
+        entry = self.entry(first, level, bits)
+        return range(entry, entry + (last - first) * step, step) if step else repeat(entry)
 
     def moved(self, pages: int, level: int, bits: int) -> "Run":
         """The same, seen from a table of *level* whose page 0 is page *pages* of this one."""

@@ -2,6 +2,8 @@
 each row of alike ones.
 """
 
+from itertools import repeat
+
 from .extents import is_link
 from .geometry import PFN_MASK, PFN_SHIFT, ZERO_PFN, entry_pfn
 from .tables import Ptdesc
@@ -22,12 +24,15 @@ def frames(machine) -> tuple[FrameState, ...]:
     memory, folded = machine.memory, folds(machine)
     out = [folio.state() for folio in memory.folios.values()]
     for lo, hi, pages in memory.extents:
-        step = hi - lo if folded else pages.frames
-        file = pages.mapping.name if pages.mapping is not None else ""
-        for pfn in range(lo, hi, step):
-            each = pages.after(pfn - lo)
-            out.append(FrameState(pfn, each.birth, "file" if file else "anon", file, each.index,
-                                  each.mapcount, bytes(8), step // pages.frames))
+        unit = pages.frames
+        step, count = (hi - lo, (hi - lo) // unit) if folded else (unit, 1)
+        kind, file, zeros = "anon", "", bytes(8)
+        indices = repeat(-1)
+        if pages.mapping is not None:
+            kind, file, indices = "file", pages.mapping.name, range(pages.index, 1 << 64, step)
+        out += [FrameState(pfn, birth, kind, file, index, pages.mapcount, zeros, count)
+                for pfn, birth, index in zip(range(lo, hi, step), range(
+                    pages.birth, 1 << 64, step // unit), indices)]
     out.sort(key=lambda frame: frame.pfn)
     return ((memory.zero.state(),) if memory.zero.mapcount else ()) + tuple(out)
 

@@ -114,8 +114,10 @@ class Entries:
         if table._runs:
             for run in table._runs:
                 first, last = self.indices(table, run)
-                found += [(i, e) for i in range(max(first, start), min(last, end))
-                          if (e := run.entry(i, table.level, self.geometry.bits))]
+                first, last = max(first, start), min(last, end)
+                if first < last:
+                    found += zip(range(first, last), run.entries(
+                        first, last, table.level, self.geometry.bits))
             found.sort()
         return found
 
