@@ -103,7 +103,8 @@ def at_once(call):
         machine = self.machine
         if not machine.tracing and self.alive and type(addr) is type(length) is int and length > 0:
             mm, page, stores = self.mm, addr >> machine.page_shift, _write or write
-            one = length == 1 or addr + length - 1 >> machine.page_shift == page
+            one = (length == 1 or addr + length - 1 >> machine.page_shift == page) and (
+                _write is None or write is None)
             if one and (entry := machine.tables.known(mm.pgd, page, stores)):
                 cpu, key = self.cpu, (mm, page)
                 tlb = machine.tlbs[cpu].entries
