@@ -58,8 +58,7 @@ class Row(Sources, Lending):
             self.publish(table, base, level, pfn, step, bits)
         else:
             new = self.run(table, base, unit, pfn, step, bits)
-            self.tables.grow(table, new)
-            self.count(table, new)
+            self.mm.nr_tables += self.tables.grow(table, new)
         self.finish(faults, pfn, step, bits)
 
     def run(self, table, base: int, level: int, pfn: int, step: int, bits: int) -> Run:
@@ -68,10 +67,6 @@ class Row(Sources, Lending):
         return Run(first, self.page(self.end, base), level,
                    pfn - (first >> self.bits * (level - 1)) * step, step, bits,
                    TABLE | self.used, (), self.mm.name)
-
-    def count(self, table, run: Run, more: int = 0) -> None:
-        """Bill the tables that *run* has brought, and *more*, to the mm."""
-        self.mm.nr_tables += more + run.billed(table.level, self.bits)
 
     def refill(self, pfn: int, step: int, bits: int) -> None:
         """Let the entries of the row, which are in runs, hold other frames."""
@@ -142,18 +137,18 @@ class Row(Sources, Lending):
         self.task.minor_faults += faults
         if not self.walk:
             return
-        self.task.page_faults += faults
+        task, pages = self.task, self.pages
+        task.page_faults += faults
         self.machine.count["faults"] += faults
-        self.task.mm.cpus[self.task.cpu] = None
-        first = self.pages - SIZE if self.pages >= 2 * SIZE else 0
+        task.mm.cpus[task.cpu] = None
+        first = pages - SIZE if pages >= 2 * SIZE else 0
         if bits & PS:
             unit = self.bits
-            entries = (pfn + (n >> unit) * step << PFN_SHIFT | bits
-                       for n in range(first, self.pages))
+            entries = (pfn + (n >> unit) * step << PFN_SHIFT | bits for n in range(first, pages))
         elif step:
-            entries = range(pfn + first << PFN_SHIFT | bits, pfn + self.pages << PFN_SHIFT | bits,
+            entries = range(pfn + first << PFN_SHIFT | bits, pfn + pages << PFN_SHIFT | bits,
                             1 << PFN_SHIFT)
         else:
-            entries = [pfn << PFN_SHIFT | bits] * (self.pages - first)
-        self.machine.tlbs[self.task.cpu].row(
-            self.task.mm, self.end - self.lower >> self.shift, self.pages, self.write, entries)
+            entries = [pfn << PFN_SHIFT | bits] * (pages - first)
+        self.machine.tlbs[task.cpu].row(
+            task.mm, self.end - self.lower >> self.shift, pages, self.write, entries)

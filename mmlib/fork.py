@@ -89,8 +89,8 @@ def copy_run(machine, child: MM, source, target, run: Run, shared: bool) -> int:
     else:
         bits &= ~D
     copied = get_pages(machine, run, exclusive=False)
-    tables.grow(target, run._replace(bits=bits & ~A, link=TABLE, tabs=(), owner=child.name))
-    child.nr_tables += run.billed(target.level, machine.geometry.bits)
+    child.nr_tables += tables.grow(target, run._replace(
+        bits=bits & ~A, link=TABLE, tabs=(), owner=child.name))
     return copied
 
 

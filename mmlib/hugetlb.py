@@ -38,6 +38,8 @@ class HugePool:
     def reserve(self, into: PageSet, ranges: list[tuple[int, int]]) -> None:
         """Promise the pages of *ranges* to the holder of *into*; ENOMEM if there are not enough
         left."""
+        if not ranges:
+            return
         wanted = sum(hi - lo for lo, hi in ranges) // self.frames
         if wanted > self.free - self.reserved:
             raise oserror(errno.ENOMEM, f"huge pages to reserve: {wanted}; "
@@ -132,6 +134,9 @@ def reserve(vma) -> None:
 def unpromised(inode: HugeInode, first: int, last: int) -> list[tuple[int, int]]:
     """The pages of a range that are neither promised nor there."""
     left, mapping = PageSet(inode.pool.frames), inode.mapping
+    upto, pfn = mapping.extents.stretch(first, last)
+    if pfn is not None and upto == last:
+        return []
     left.update(first, last)
     for lo, hi in inode.promised.within(first, last):
         left.remove_range(lo, hi)

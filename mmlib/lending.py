@@ -37,9 +37,8 @@ class Lending:
             return True
         count = (self.end - self.addr) // span
         new = self.run(table, base, level + 1, pfn, 1, TABLE | self.used)
-        self.tables.grow(table, new)
+        self.mm.nr_tables += self.tables.grow(table, new) + count
         self.tables.share(pfn, count, +1)
-        self.count(table, new, count)
         if self.marked(forest.run) is not forest.run:
             self.mark(pfn, count)
         self.finish(count, *self.frames(pfn))
@@ -107,9 +106,8 @@ class Lending:
         number = first >> self.bits * level
         mapping.forests.setdefault((kind, level), mapping.row()).add(number, number + count, root)
         new = self.run(table, base, level + 1, root, 1, TABLE | self.used)
-        self.tables.grow(table, new)
+        self.mm.nr_tables += self.tables.grow(table, new) + count
         self.tables.share(root, count, +1)
-        self.count(table, new, count)
 
     def shared(self, base: int, run: Run) -> None:
         """Access what tables that others share map."""
@@ -143,8 +141,8 @@ class Lending:
         return run._replace(bits=bits, link=run.link | A)
 
     def mark(self, pfn: int, count: int) -> None:
-        for lo, hi, forest in self.tables.forests.take(pfn, pfn + count):
-            self.tables.forests.add(lo, hi, forest._replace(run=self.marked(forest.run)))
+        self.tables.forests.alter(
+            pfn, pfn + count, lambda forest: forest._replace(run=self.marked(forest.run)))
 
     def frames(self, pfn: int) -> tuple[int, int, int]:
         """(frame, step, bits) of the first leaf entry of a table of a forest."""

@@ -159,8 +159,8 @@ class Memory:
 
     def get_extent(self, pfn: int, frames: int, **changes) -> None:
         """One entry more maps each page of a range; *changes* as `exclusive=False`."""
-        for lo, hi, pages in self.extents.take(pfn, pfn + frames):
-            self.extents.add(lo, hi, pages._replace(mapcount=pages.mapcount + 1, **changes))
+        self.extents.alter(pfn, pfn + frames, lambda pages: pages._replace(
+            mapcount=pages.mapcount + 1, **changes))
         for folio in self.carved(pfn, frames):
             folio.mapcount += 1
             for name, value in changes.items():

@@ -6,7 +6,7 @@ keeps them as ranges with one value each; whatever makes one of them different c
 
 import heapq
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 
 class Runs:
@@ -91,6 +91,21 @@ class Runs:
                 del self._los[i], self._runs[i]
         self._los.insert(i, lo)
         self._runs.insert(i, (lo, hi, value))
+
+    def alter(self, lo: int, hi: int, change: Callable) -> None:
+        """Let each value in [lo, hi) be what *change* makes of it."""
+        i = bisect_right(self._los, lo) - 1
+        if i >= 0 and self._runs[i][:2] == (lo, hi) and self._apart(i):
+            self._runs[i] = lo, hi, change(self._runs[i][2])
+            return
+        for a, b, value in self.take(lo, hi):
+            self.add(a, b, change(value))
+
+    def _apart(self, i: int) -> bool:
+        """Does range *i* touch none of its neighbours, so that it cannot join them?"""
+        lo, hi, _ = self._runs[i]
+        return (not i or self._runs[i - 1][1] < lo) and (
+            i + 1 == len(self._runs) or hi < self._los[i + 1])
 
     def take(self, lo: int, hi: int) -> list[tuple]:
         """Take [lo, hi) out; the ranges that were in it."""

@@ -337,6 +337,8 @@ class Task:
 
 def positive(name: str, value) -> int:
     """*value* if it is an int that is not negative; the caller's mistake otherwise."""
+    if type(value) is int and value >= 0:       # as it should be
+        return value
     if number(name, value) < 0:
         raise ValueError(f"{name} is not negative, but {value} was given")
     return value

@@ -40,8 +40,8 @@ class Forests(Spans):
 
     def share(self, pfn: int, count: int, change: int) -> None:
         """*change* more entries point to each of *count* shared tables in a row."""
-        for lo, hi, forest in self.forests.take(pfn, pfn + count):
-            self.forests.add(lo, hi, forest._replace(users=forest.users + change))
+        self.forests.alter(pfn, pfn + count,
+                           lambda forest: forest._replace(users=forest.users + change))
         for table in self.objects(pfn, count):
             table.users += change
             table._state = None

@@ -105,19 +105,23 @@ class Rows(Hardware):
         """Empty the entries that *run* fills; the tables that it implies stay."""
         self.replace(table, run, *self._worth(table, run._replace(bits=0, pfn=0, step=0)))
 
-    def grow(self, table: Ptdesc, run: Run) -> None:
+    def grow(self, table: Ptdesc, run: Run) -> int:
         """Put *run*, whose ``tabs`` is empty, into empty entries; the tables below are made, in
-        one extent of frames.  The caller has asked for room."""
-        spans, tabs = run.spans(table.level, self.geometry.bits), []
-        frames = sum(last - first for _, first, last in spans)
-        pfn, birth = self.memory.alloc_extent(frames)
-        for level, first, last in reversed(spans):
-            tabs.append((pfn - first, birth - first))
-            pfn, birth = pfn + last - first, birth + last - first
+        one extent of frames.  How many of them VmPTE counts.  The caller has asked for room."""
+        spans, frames, billed = run.spans(table.level, self.geometry.bits), 0, 0
+        for level, first, last in spans:
+            frames += last - first
+            billed += last - first if level <= 3 else 0
             self.counts[level] += last - first
+        pfn, birth = self.memory.alloc_extent(frames)
+        tabs, at = [], frames
+        for level, first, last in spans:        # the highest tables come first
+            at -= last - first
+            tabs.append((pfn + at - first, birth + at - first))
         self.allocated += frames
-        insort(table._runs, run._replace(tabs=tuple(reversed(tabs))))
+        insort(table._runs, Run(*run[:7], tuple(tabs), *run[8:]))
         table._state = None
+        return billed
 
     def uproot(self, table: Ptdesc, run: Run) -> None:
         """Take *run*, which maps nothing any more, out of *table*, and free the tables below."""
