@@ -11,16 +11,17 @@ class Lending:
     def shared_level(self, table) -> int | None:
         """The highest level whose tables may be shared from *addr* on, 0 for none; the row ends
         where that changes.  None: one at a time."""
-        policy, vma, geometry = self.machine.sharing, self.vma, self.machine.geometry
+        vma, span_of = self.vma, self.machine.geometry.span
+        may_share = self.machine.sharing.may_share
         if is_shared(table):
             return None
         for level in range(table.level - 1, 1 if vma.huge else 0, -1):
-            span = geometry.span(level)
+            span = span_of(level)
             low = self.addr // span * span
-            if policy.may_share(vma, low, level):
+            if may_share(vma, low, level):
                 self.end = self.addr + (min(self.end, vma.end) - self.addr) // span * span
                 return level if low == self.addr < self.end else None
-            if low + span < self.end and policy.may_share(vma, low + span, level):
+            if low + span < self.end and may_share(vma, low + span, level):
                 self.end = low + span
         return 0
 

@@ -66,7 +66,7 @@ class Memory:
 
     def alloc_extent(self, count: int) -> tuple[int, int]:
         """(pfn, birth) of the first of *count* frames in a row; the caller has asked for room."""
-        assert self.room(count), (self.used, count)
+        assert self.frames is None or self.room(count), (self.used, count)
         block = self._block
         if block and self._next < block.stop and self._next + count > block.start:
             self._free.push(self._next, block.start)

@@ -29,7 +29,7 @@ class Sources:
         if pfn is None:
             upto = next(iter(mapping.carved(first, upto)), upto)
         self.end = self.addr + (upto - first << self.shift)
-        faults = self.pages // mapping.step
+        faults = (upto - first) // mapping.step
         if not write and not vma.huge and self.machine.fault_around > 1:
             window = self.whole_windows(mapping)
             if window is None:
@@ -48,10 +48,9 @@ class Sources:
     def whole_windows(self, mapping) -> int | None:
         """Shorten the row to whole windows of fault-around; the pages of one, None if the row
         does not begin with one."""
-        entries = self.machine.geometry.entries
-        window = min(self.machine.fault_around, entries)
-        pte = self.machine.geometry.index(self.addr, 1)
-        if entries % window or pte % window:
+        entries, window = self.machine.geometry.entries, self.machine.fault_around
+        window = min(window, entries)
+        if entries % window or (self.addr >> self.shift) % window:
             return None
         limit = min(self.vma.end, self.vma.start + (
             mapping.page_count - self.vma.pgoff << self.shift))

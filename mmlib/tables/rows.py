@@ -184,14 +184,14 @@ class Rows(Hardware):
         or (run None) in empty entries; *upto* is *addr* where there is an entry of its own."""
         table, base = root, 0
         while True:
+            if not table._entries and not table._runs:
+                return min(end, base + self.geometry.span(table.level)), table, base, None
             size, index = self.geometry.entry_span(table.level), self.geometry.index(
                 addr, table.level)
             page, run = addr - base >> self.shift, None
             if table._runs and (run := self.run_at(table, index)) and run.lo <= page < run.hi:
                 return min(end, base + (run.hi << self.shift)), table, base, run
             if run is None and index not in table._entries:
-                if not table._entries and not table._runs:
-                    return min(end, base + self.geometry.span(table.level)), table, base, None
                 used = [i for i in table._entries if i > index]
                 used += [i for r in table._runs if (i := self.indices(table, r)[0]) > index]
                 last = min(used, default=self.geometry.entries)
