@@ -113,6 +113,7 @@ def check_folios(machine, maps: Runs) -> None:
     zero = memory.zero.mapcount, maps.at(ZERO_PFN) or 0, memory.zero.data
     assert zero[0] == zero[1] and zero[2] is None, ("the zero page", *zero)
     assert huge + pool.free == pool.total and pool.reserved <= pool.free, (huge, pool.free)
+    assert promises(machine) == pool.reserved, ("huge pages reserved", pool.reserved)
     small += sum(machine.tables.counts)
     assert memory.used == small + pool.total * pool.frames, (memory.used, "frames in use", small)
     assert memory.frames is None or memory.used <= memory.frames, (memory.used, "frames in use")
@@ -139,6 +140,15 @@ def check_files(machine, mms) -> None:
             assert sum(b - a for a, b, _ in rows) == hi - lo, (inode.name, lo)
             assert all(pages.mapping is mapping and pages.index == lo + first - pfn
                        for first, _, pages in rows), (inode.name, lo)
+
+
+def promises(machine) -> int:
+    """The huge pages that files and private mappings were promised, each holder once."""
+    vmas = [vma for mm in machine.mms() for vma in mm.vmas]
+    inodes = {file.inode: None for file in machine.files} | {
+        vma.file.inode: None for vma in vmas if vma.file}
+    holders = [vma.promised for vma in vmas] + [inode.promised for inode in inodes if inode.huge]
+    return sum(len(held) for held in {id(held): held for held in holders if held}.values())
 
 
 def check_tlbs(machine) -> None:

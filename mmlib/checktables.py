@@ -16,7 +16,7 @@ def check_tables(machine, mm) -> None:
             check_link(machine, mm, addr, table)
             continue
         assert tables.get(parent, index) & (P | RW | US | PS | NX) == P | RW | US, where
-        assert mm.vmas_in(addr, addr + machine.geometry.span(table.level)), where
+        assert mm.mapped(addr, addr + machine.geometry.span(table.level)), where
         assert parent.home is None or table.home is not None, (where, "private below a shared one")
         assert mm.region or not table.lent, (where, "a region's, and no guest")
         if is_shared(table):

@@ -17,25 +17,19 @@ class NoHugePage(Exception):
 
 
 class HugePool:
-    """The huge pages of one machine (struct hstate): *total* of *frames* frames each.
-
-    *reservations* are the sets of pages that were promised and not yet taken."""
+    """The huge pages of one machine (struct hstate): *total* of *frames* frames each, *reserved* of
+    which are promised and not yet taken (resv_huge_pages)."""
 
     def __init__(self, memory: Memory, frames: int, total: int):
         self.memory, self.frames, self.total = memory, frames, total
         self._free = memory.reserve_block(frames, total)
-        self.reservations: list[PageSet] = []
+        self.reserved = 0
 
     @property
     def free(self) -> int:
         return len(self._free)
 
-    @property
-    def reserved(self) -> int:
-        """Pages that are promised (resv_huge_pages)."""
-        return sum(len(pages) for pages in self.reservations)
-
-    def reserve(self, into: PageSet, ranges: list[tuple[int, int]]) -> None:
+    def reserve(self, into: "Promises", ranges: list[tuple[int, int]]) -> None:
         """Promise the pages of *ranges* to the holder of *into*; ENOMEM if there are not enough
         left."""
         if not ranges:
@@ -44,16 +38,10 @@ class HugePool:
         if wanted > self.free - self.reserved:
             raise oserror(errno.ENOMEM, f"huge pages to reserve: {wanted}; "
                           f"left: {self.free - self.reserved} of {self.total}")
-        if not any(known is into for known in self.reservations):
-            self.reservations.append(into)
         for lo, hi in ranges:
             into.update(lo, hi)
 
-    def forget(self, held: PageSet) -> None:
-        """Nobody can use these promises any more."""
-        self.reservations = [known for known in self.reservations if known is not held]
-
-    def alloc(self, promised: PageSet | None, index: int, mapping=None) -> Folio:
+    def alloc(self, promised: "Promises | None", index: int, mapping=None) -> Folio:
         """A zeroed huge page, from the promise for page *index* if there is one.
 
         Raises NoHugePage."""
@@ -67,7 +55,7 @@ class HugePool:
         self.memory.folios[pfn] = folio
         return folio
 
-    def alloc_extent(self, promised: PageSet, first: int, last: int) -> tuple[int, int] | None:
+    def alloc_extent(self, promised: "Promises", first: int, last: int) -> tuple[int, int] | None:
         """(pfn, birth) of huge pages in a row for pages first <= index < last, all promised; None
         if there is no such row."""
         if promised.within(first, last) != [(first, last)]:
@@ -89,6 +77,24 @@ class HugePool:
         self.release_extent(folio.pfn, folio.pfn + self.frames)
 
 
+class Promises(PageSet):
+    """The huge pages that are promised to one holder; the pool knows how many."""
+
+    def __init__(self, pool: HugePool):
+        super().__init__(pool.frames)
+        self.pool = pool
+
+    def update(self, lo: int, hi: int) -> int:
+        new = super().update(lo, hi)
+        self.pool.reserved += new
+        return new
+
+    def remove_range(self, lo: int, hi: int) -> int:
+        gone = super().remove_range(lo, hi)
+        self.pool.reserved -= gone
+        return gone
+
+
 class HugeInode(Inode):
     """A file of hugetlbfs: *promised* are the pages that its shared mappings reserved."""
 
@@ -97,12 +103,12 @@ class HugeInode(Inode):
     def __init__(self, machine, ino: int, mapping: Mapping, evict):
         super().__init__(machine, ino, mapping, evict)
         self.pool = machine.huge_pages
-        self.promised = PageSet(self.pool.frames)
+        self.promised = Promises(self.pool)
 
     def put(self) -> None:
         super().put()
         if self.links == 0 and self.opens == 0:
-            self.pool.forget(self.promised)
+            self.promised.clear()
 
     def get(self, index: int) -> Folio:
         """The cached huge page, made if it was a hole; raises NoHugePage."""
@@ -127,7 +133,7 @@ def reserve(vma) -> None:
     if vma.shared:
         inode.pool.reserve(inode.promised, unpromised(inode, first, last))
     else:
-        vma.promised = PageSet(inode.pool.frames)
+        vma.promised = Promises(inode.pool)
         inode.pool.reserve(vma.promised, [(first, last)])
 
 

@@ -140,8 +140,9 @@ class Memory:
         """The pages in a range of frames that are in no extent, in order."""
         if not self.folios:
             return []
-        if frames < len(self.folios):
-            found = [self.folios.get(n) for n in range(pfn, pfn + frames)]
+        step = 1 << self.bits if pfn in self._block else 1
+        if frames // step < len(self.folios):
+            found = [self.folios.get(n) for n in range(pfn, pfn + frames, step)]
             return [folio for folio in found if folio is not None]
         return [self.folios[n] for n in sorted(self.folios) if pfn <= n < pfn + frames]
 

@@ -5,7 +5,7 @@ splitting and merging are those of mm/vma.c in Linux 6.18.
 """
 
 import errno
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from operator import attrgetter
 
 from .files import oserror
@@ -51,11 +51,17 @@ class MM:
         """The VMAs that meet [start, end), in order; none if that is empty."""
         if start >= end:
             return []
+        return self.vmas[bisect_right(self.vmas, start, key=END):
+                         bisect_left(self.vmas, end, key=START)]
+
+    def mapped(self, start: int, end: int) -> bool:
+        """Does a VMA meet [start, end)?"""
         i = bisect_right(self.vmas, start, key=END)
-        j = i
-        while j < len(self.vmas) and self.vmas[j].start < end:
-            j += 1
-        return self.vmas[i:j]
+        return start < end and i < len(self.vmas) and self.vmas[i].start < end
+
+    def position(self, vma: VMA) -> int:
+        """Where in the list it is."""
+        return bisect_left(self.vmas, vma.start, key=START)
 
     def neighbours(self, start: int, end: int) -> tuple[VMA | None, VMA | None]:
         """The last VMA that begins before *start*, and the first that begins at *end* or after."""
@@ -71,7 +77,7 @@ class MM:
             vma.file.inode.mapping.i_mmap[vma] = None
 
     def remove(self, vma: VMA) -> None:
-        self.vmas.remove(vma)
+        del self.vmas[self.position(vma)]
         if vma.file:
             vma.file.map_count -= 1
             del vma.file.inode.mapping.i_mmap[vma]
@@ -89,7 +95,7 @@ class MM:
 
     def isolate(self, start: int, end: int) -> list[VMA]:
         """Cut VMAs so that each lies inside [start, end) or outside; those inside."""
-        if not self.vmas_in(start, end):
+        if not self.mapped(start, end):
             return []
         edges = [(v, e) for e in (start, end) if (v := self.find_vma(e)) and v.start < e]
         for vma, edge in edges:

@@ -123,7 +123,7 @@ def choose_address(machine, mm, addr: int | None, length: int, flags: int, align
     if not fixed:
         hint = (addr or 0) // geometry.page_size * geometry.page_size
         hint = -(-hint // align) * align
-        if hint and hint <= geometry.task_size - length and not mm.vmas_in(hint, hint + length):
+        if hint and hint <= geometry.task_size - length and not mm.mapped(hint, hint + length):
             return hint
         if not hint and flags & (MAP_ANONYMOUS | MAP_SHARED | MAP_HUGETLB) == MAP_ANONYMOUS:
             return mm.unmapped_anonymous(length)
@@ -134,7 +134,7 @@ def choose_address(machine, mm, addr: int | None, length: int, flags: int, align
         raise oserror(errno.ENOMEM, f"[{addr:#x}, {addr + length:#x}) leaves the address space")
     if addr % align:
         raise oserror(errno.EINVAL, f"addr {addr:#x} is not a multiple of {align:#x}")
-    if flags & MAP_FIXED_NOREPLACE and mm.vmas_in(addr, addr + length):
+    if flags & MAP_FIXED_NOREPLACE and mm.mapped(addr, addr + length):
         raise oserror(errno.EEXIST, f"{mm.vmas_in(addr, addr + length)[0]} is in the way")
     return addr
 

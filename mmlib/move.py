@@ -72,7 +72,7 @@ def _realign(mm, vma: VMA, old: int, new: int, end: int) -> tuple[int, int]:
     into, source = old % span, mm.find_vma(old)
     if (into and into == new % span and end >= old - into + span
             and source.start == old and vma.start == new
-            and not mm.vmas_in(old - into, old) and not mm.vmas_in(new - into, new)):
+            and not mm.mapped(old - into, old) and not mm.mapped(new - into, new)):
         return old - into, new - into
     return old, new
 

@@ -111,7 +111,7 @@ def mremap_to(machine, mm, old: int, old_len: int, new_len: int, flags: int, new
         raise oserror(errno.EFAULT, f"{old:#x} is not mapped any more")
     if not flags & MREMAP_FIXED and not new:
         new = place(mm, vma, new_len)
-    elif not flags & MREMAP_FIXED and mm.vmas_in(new, new + new_len):
+    elif not flags & MREMAP_FIXED and mm.mapped(new, new + new_len):
         new = mm.unmapped_area(new_len, machine.geometry.page_size)
     return move_vma(machine, mm, vma, old, old_len, new_len, flags, new)
 
@@ -125,7 +125,7 @@ def shrink(machine, mm, old: int, old_len: int, new_len: int) -> None:
 def expand_in_place(machine, mm, vma: VMA, delta: int) -> bool:
     """Grow *vma* upwards if the space is free; merge with what then touches it."""
     end = vma.end + delta
-    if end > machine.geometry.task_size or mm.vmas_in(vma.end, end):
+    if end > machine.geometry.task_size or mm.mapped(vma.end, end):
         return False
     probe = vma.copy(start=vma.end, end=end, pgoff=vma.index(vma.end))
     machine.emit("vma", str(mm.merge_new(probe)))

@@ -154,14 +154,19 @@ class PageSet:
     def within(self, lo: int, hi: int) -> list[tuple[int, int]]:
         return [(a, b) for a, b, _ in self._runs.within(lo, hi)]
 
-    def update(self, lo: int, hi: int) -> None:
-        """Put in every page of [lo, hi)."""
-        self._runs.take(lo, hi)
+    def update(self, lo: int, hi: int) -> int:
+        """Put in every page of [lo, hi); how many are new."""
+        there = sum(b - a for a, b, _ in self._runs.take(lo, hi))
         self._runs.add(lo, hi)
+        return (hi - lo - there) // self.step
 
     def remove_range(self, lo: int, hi: int) -> int:
         """Take out the pages of [lo, hi); how many there were."""
         return sum(b - a for a, b, _ in self._runs.take(lo, hi)) // self.step
+
+    def clear(self) -> None:
+        for lo, hi in self.ranges():
+            self.remove_range(lo, hi)
 
     def add(self, page: int) -> None:
         self.update(page, page + self.step)

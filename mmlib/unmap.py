@@ -36,7 +36,7 @@ def break_promise(mm, vma) -> None:
     """A private hugetlb mapping is gone: so are the reservations that it did not use."""
     vma.promised.remove_range(vma.pgoff, vma.index(vma.end))
     if not any(other.promised is vma.promised for other in mm.vmas):
-        vma.file.inode.pool.forget(vma.promised)
+        vma.promised.clear()
 
 
 def check_range(machine, start: int, length: int) -> int:
@@ -88,7 +88,7 @@ def free_pgtables(machine, mm, ranges: list[tuple[int, int]]) -> None:
     for start, end in ranges:
         free_rows(machine, mm, start, end)
         for addr, parent, index, table in machine.tables.links(mm.pgd, start, end, runs=False):
-            if not mm.vmas_in(addr, addr + machine.geometry.span(table.level)):
+            if not mm.mapped(addr, addr + machine.geometry.span(table.level)):
                 found[table] = (parent, index)
     for table in sorted(found, key=lambda table: table.level):
         put_table(machine, mm, *found[table])
@@ -105,7 +105,7 @@ def free_rows(machine, mm, start: int, end: int) -> None:
             continue
         first, last = tables.indices(table, run)
         unit = machine.geometry.entry_span(table.level)
-        if not mm.vmas_in(base + first * unit, base + last * unit):
+        if not mm.mapped(base + first * unit, base + last * unit):
             mm.nr_tables -= run.billed(table.level, machine.geometry.bits)
             tables.uproot(table, run)
             continue

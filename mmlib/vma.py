@@ -136,7 +136,7 @@ def anon_vma_prepare(vma: VMA) -> None:
     but for their protection (find_mergeable_anon_vma)."""
     if vma.anon_vma is not None:
         return
-    i = vma.mm.vmas.index(vma)
+    i = vma.mm.position(vma)
     pairs = [(vma, v) for v in vma.mm.vmas[i + 1:i + 2]]
     pairs += [(v, vma) for v in vma.mm.vmas[max(i - 1, 0):i]]
     for low, high in pairs:
