@@ -63,11 +63,24 @@ def _implied(machine, run, out: list, folded: bool) -> None:
     """The tables that *run* implies."""
     for level, first, last in run.tables(machine.geometry.bits):
         pfn, birth = run.tabs[level - run.level]
-        for n in range(first, last, last - first if folded else 1):
+        if folded:
+            out.append(TableState(
+                pfn + first, birth + first, level, 1, run.owner, run.home is not None,
+                _row(machine, run, level, first), last - first))
+            continue
+        for n in range(first, last):
             table = _seen(machine, run, level, n)
             table.users, table.published = 1, run.home is not None
-            out.append(_state(machine, table, pfn + n, birth + n,
-                              last - first if folded else 1, folded))
+            out.append(_state(machine, table, pfn + n, birth + n, 1, False))
+
+
+def _row(machine, run, level: int, number: int) -> tuple[tuple[int, int], ...]:
+    """The first entry of the *number*-th table of *level* that *run* goes through: all that a
+    folded snapshot tells of it."""
+    bits = machine.geometry.bits
+    n = max(run.lo >> bits * (level - 1), number << bits)
+    entry = run.entry(n, level, bits)
+    return ((n - (number << bits), _first(machine, level, entry)),) if entry else ()
 
 
 def _seen(machine, run, level: int, number: int) -> Ptdesc:
