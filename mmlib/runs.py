@@ -131,8 +131,8 @@ class Runs:
 class PageSet:
     """A set of page numbers, each a multiple of *step*, that come in long ranges.
 
-    >>> s = PageSet(2); s.update(0, 8); s.discard(4); list(s), len(s), 4 in s
-    ([0, 2, 6], 3, False)
+    >>> s = PageSet(2); n = s.update(0, 8); s.discard(4); n, list(s), 4 in s
+    (4, [0, 2, 6], False)
     """
 
     def __init__(self, step: int = 1):
