@@ -53,7 +53,7 @@ class Memory:
                 raise OutOfMemory(f"all {self.frames} frames are in use")
         self.used += 1
         self.births += 1
-        if self._free:
+        if self._free.ranges:
             return self._free.pop(), self.births
         if self._next in self._block:
             self._next = self._block.stop

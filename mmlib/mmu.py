@@ -36,7 +36,7 @@ def access(machine, task, addr: int, write: bool) -> int:
         if entry:
             tlb.insert(mm, page, entry)
             return entry
-        tlb.drop(mm, page, page + 1)    # a fault forgets the address (Intel SDM 3A, 4.10.4.1)
+        tlb.entries.pop((mm, page), None)   # a fault forgets it (Intel SDM 3A, 4.10.4.1)
         try:
             page_fault(machine, task, addr, write)
         except Signal as signal:

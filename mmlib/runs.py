@@ -176,37 +176,34 @@ class PageSet:
 
 
 class Free:
-    """Free frames, as a heap of ranges: handed out lowest first, *step* at a time."""
+    """Free frames, as a heap of *ranges*: handed out lowest first, *step* at a time."""
 
     def __init__(self, step: int = 1):
-        self.step, self._heap = step, []
+        self.step, self.ranges = step, []
 
     def __len__(self) -> int:
-        return sum(hi - lo for lo, hi in self._heap) // self.step
+        return sum(hi - lo for lo, hi in self.ranges) // self.step
 
     def push(self, lo: int, hi: int) -> None:
         if lo < hi:
-            heapq.heappush(self._heap, (lo, hi))
+            heapq.heappush(self.ranges, (lo, hi))
 
     def pop(self) -> int:
         """The lowest; IndexError if there is none."""
-        lo, hi = self._heap[0]
+        lo, hi = self.ranges[0]
         if hi - lo == self.step:
-            heapq.heappop(self._heap)
+            heapq.heappop(self.ranges)
         else:
-            heapq.heapreplace(self._heap, (lo + self.step, hi))
+            heapq.heapreplace(self.ranges, (lo + self.step, hi))
         return lo
 
     def pop_range(self, frames: int) -> int | None:
         """The lowest range of so many frames in a row, if there is one."""
-        fits = [(lo, hi) for lo, hi in self._heap if hi - lo >= frames]
+        fits = [(lo, hi) for lo, hi in self.ranges if hi - lo >= frames]
         if not fits:
             return None
         lo, hi = min(fits)
-        self._heap.remove((lo, hi))
-        heapq.heapify(self._heap)
+        self.ranges.remove((lo, hi))
+        heapq.heapify(self.ranges)
         self.push(lo + frames, hi)
         return lo
-
-    def __bool__(self) -> bool:
-        return bool(self._heap)
