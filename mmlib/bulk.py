@@ -9,6 +9,7 @@ from .bulkrow import Row
 from .fault import asks_guest, next_table, permits
 from .geometry import RW, A, D, P
 from .tables import Ptdesc
+from .tlb import SIZE
 from .vma import VM_ACCESS_FLAGS, VM_SHARED_PT, VM_WRITE, VMA
 
 SHORT = 128                         # pages; what is not longer is done one at a time
@@ -79,7 +80,7 @@ def link_slots(machine, task, guest: VMA, addr: int, end: int, write: bool, abov
     there = region.host_addr(guest, addr)
     whole, index, other = region.parent(region.host, there), region.index(addr), region.index(there)
     needs, pages = P | A | (RW | D if write else 0), region.slot >> shift
-    slots, page, rest, found = [], there % region.slot >> shift, end - addr >> shift, None
+    slots, rows, page, rest = [], [], there % region.slot >> shift, end - addr >> shift
     while whole and rest and max(index, other) + len(slots) < machine.geometry.entries:
         part = min(pages - page, rest)
         table = tables.child(whole, other + len(slots))
@@ -88,16 +89,16 @@ def link_slots(machine, task, guest: VMA, addr: int, end: int, write: bool, abov
                 or tables.get(above, index + len(slots)):
             break
         slots.append(table)
-        found, rest, page = (page, part, run), rest - part, 0
-    if not slots:
-        return addr
+        if part >= 2 * SIZE:            # of what came before no TLB entry is left
+            rows.clear()
+        rows.append((end - (rest << shift), part, run, page))
+        rest, page = rest - part, 0
     link(machine, task, above, index, slots)
-    page, part, run = found
-    upto = end - (rest << shift)
-    row = Row(machine, task, guest, upto - (part << shift), upto, write, True, 0)
-    first = page >> row.bits * (run.level - 1)
-    row.finish(0, run.pfn + first * run.step, run.step, run.bits)
-    return upto
+    for start, part, run, page in rows:
+        row = Row(machine, task, guest, start, start + (part << shift), write, True, 0)
+        first = page >> row.bits * (run.level - 1)
+        row.finish(0, run.pfn + first * run.step, run.step, run.bits)
+    return end - (rest << shift)
 
 
 def advance_in(machine, task, vma: VMA | None, addr: int, end: int, write: bool, walk: bool,

@@ -136,6 +136,7 @@ def test_guests_of_a_region_on_both_stores(seed, version):
     """Three guests of a region of two slots: rows that go over slots, the first ever and later
     ones, with links and without."""
     rng = random.Random(seed)
+    gap, pages = rng.randint(0, 4), rng.choice([2 * SLOT // PAGE, SLOT // PAGE + 9])
     both = [make(TINY, cpus=2, trace=False, sharing=Private())
             for make in (Machine, dense_machine)]
     files = []
@@ -145,7 +146,8 @@ def test_guests_of_a_region_on_both_stores(seed, version):
         files.append(here.open("/ms/r"))
         if version == 2025:
             files[-1].truncate(2 * SLOT)
-            create(files[-1], 0, 2 * SLOT // PAGE)
+            create(files[-1], 0, 20)
+            create(files[-1], 20 + gap, pages - 20 - gap)
         for name in "abc":
             task = here.tasks[0] if name == "a" else here.spawn(name)
             task.mmap(S, 2 * SLOT, "rw", MAP_SHARED | MAP_FIXED, files[-1])
