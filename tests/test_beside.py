@@ -82,7 +82,7 @@ def test_what_a_branch_did_otherwise():
         "a, page at 0x4000: one (private), two (cached).",
         "a, entry of 0x5000 in the PTE table: empty (private), r- (cached)."]
     a.exit()
-    assert texts(m, other) == ["a is there in cached only."]
+    assert texts(m, other) == ["The mm of a is there in cached only."]
 
 
 def test_a_table_that_one_lacks():
@@ -129,6 +129,7 @@ def test_text_and_figure_are_of_one_step(pair):
         "cached: b.load(0x40000) -> b'\\x00'", *texts(*pair)]
     assert len(re.findall("<figure", data["text/html"])) == 2
     assert "<code>private: b.load" in data["text/html"]
+    assert data["text/html"].endswith(f"<p>Step 7 of 7. {' '.join(texts(*pair))}</p>")
     json.dumps(beside.data)
 
 

@@ -276,7 +276,7 @@ def test_a_notebook_before_and_after_running(name, pressed, course, jupyterlab):
     where *pressed*, each of its controls is."""
     show(course, name)
     page, nb = course.page, nbformat.read(jupyterlab.root / "notebooks" / name, as_version=4)
-    figures = sum("<figure" in output.get("data", {}).get("text/html", "")
+    figures = sum(output.get("data", {}).get("text/html", "").count("<figure")
                   for cell in nb.cells for output in cell.get("outputs", ()))
     for cell in page.locator(".jp-Notebook .jp-Cell").all():
         cell.scroll_into_view_if_needed()           # JupyterLab draws what comes into sight
@@ -299,14 +299,14 @@ def test_a_notebook_before_and_after_running(name, pressed, course, jupyterlab):
     assert failed == sum(o.output_type == "error" for cell in code for o in cell.outputs)
     for number, stepper in enumerate(page.locator(".mm-stepper").all()):
         last = int(stepper.get_by_role("spinbutton", name="Step", exact=True).get_attribute("max"))
-        picture = stepper.locator(".mm-pic")
+        picture = stepper.locator(".mm-pic").first
         picture.focus()
         first = picture.inner_html()
         for key, at in (("End", last), ("Home", 1)):
             page.keyboard.press(key)
             assert picture.get_attribute("aria-label").startswith(f"Step {at} of {last}: ")
         assert picture.inner_html() == first
-        if not pressed:
+        if not pressed or stepper.locator(".mm-pic").count() == 2:      # test_browser_mount's
             continue
         press_everything(stepper)
         holds_still(stepper)

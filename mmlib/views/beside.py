@@ -1,6 +1,7 @@
 """Two traces that step together, one below the other, with what differs marked."""
 
 from collections.abc import Sequence
+from html import escape
 
 from ..machine import Machine
 from ..trace import Step
@@ -67,7 +68,11 @@ class SideBySide(Live):
         lines = [f"{name}: {step.action}{step.outcome}"
                  for name, step in zip(self.names, self.at(self.still))]
         return "\n".join([f"{self.data['name']}, step {self.still + 1} of {self.length}", *lines,
-                          *(told(self.found[self.still]) or ["The tables of both are alike."])])
+                          *self.told()])
+
+    def told(self) -> Sequence[str]:
+        """What differs at the step that is seen before the notebook is run."""
+        return told(self.found[self.still]) or ["The tables of both are alike."]
 
     def figure(self) -> str:
         out = []
@@ -75,7 +80,8 @@ class SideBySide(Live):
             [*_, shown] = states(graph, self.traces[side][:self.still + 1])
             out.append(figure(graph, shown, describe(step.after), f"{name}: {step.action}{step.outcome}",
                               "(Run the cell to step.)" if side else ""))
-        return "".join(out)
+        words = " ".join([f"Step {self.still + 1} of {self.length}.", *self.told()])
+        return "".join(out) + f"<p>{escape(words)}</p>"
 
 
 def marked(shown: State, found: Sequence[Difference], side: int) -> State:

@@ -38,8 +38,8 @@ def differences(one: Snapshot, other: Snapshot, names: tuple[str, str]) -> list[
 'a, page at 0x4000: hi (stored), the zero page (loaded).']
     """
     spaces = [{mm.name for mm in now.mms} for now in (one, other)]
-    out = [Difference(f"{plain(name)} is there in {names[name in spaces[1]]} only.", None, None)
-           for name in sorted(spaces[0] ^ spaces[1])]
+    out = [Difference(f"The mm of {plain(name)} is there in {names[name in spaces[1]]} only.",
+                      None, None) for name in sorted(spaces[0] ^ spaces[1])]
     here, there = dict(places(one)), dict(places(other))
     frames = [{frame.pfn: frame for frame in now.frames} for now in (one, other)]
     for place in sorted(here.keys() | there.keys(), key=lambda p: (p[0], p[2], -p[1])):
