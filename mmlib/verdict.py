@@ -1,6 +1,5 @@
 """What is said about an answer, to an exercise of a notebook or to a problem."""
 
-import textwrap
 from typing import NamedTuple
 
 
@@ -18,9 +17,7 @@ class Verdict(NamedTuple):
         return self.right
 
     def __repr__(self) -> str:
-        # JupyterLab breaks a longer line anywhere, within words too.
-        return textwrap.fill(f"{'Right.' if self.right else 'Not yet.'} {self.why}", 96,
-                             break_long_words=False, break_on_hyphens=False)
+        return f"{'Right.' if self.right else 'Not yet.'} {self.why}"
 
 
 UNANSWERED = Verdict(False, "Put your answer in the place of the three dots and run the cell "
