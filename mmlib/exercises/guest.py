@@ -1,4 +1,4 @@
-"""Exercise 07.5: what a guest's fault does, as the machine does it, and a region to see it in."""
+"""Exercise 07.4: what a guest's fault does, as the machine does it, and a region to see it in."""
 
 from collections.abc import Iterator
 

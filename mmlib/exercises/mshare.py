@@ -15,10 +15,10 @@ FULL = range(0, SLOT, PAGE)             # every page of a slot
 FAR = (0, SLOT // 4)                    # two pages below different PMD tables
 
 
-def attach(machine: Machine, name: str, slots: int = 1) -> Task:
-    """A process that maps the region from the first slot on."""
+def attach(machine: Machine, name: str) -> Task:
+    """A process that maps the region."""
     task = machine.spawn(name)
-    task.mmap(SLOT, slots * SLOT, "rw", MAP_SHARED, task.open(PATH))
+    task.mmap(SLOT, SLOT, "rw", MAP_SHARED, task.open(PATH))
     return task
 
 
@@ -49,17 +49,6 @@ def ordinary(pages, clients: int, policy) -> Machine:
 
 def client_faults(machine: Machine) -> int:
     return sum(task.page_faults for task in machine.tasks[1:])
-
-
-def three_slots() -> Task:
-    """A client that reads a page in each of three slots: the server has been at this page, at
-    another one of the slot, and nowhere in the slot."""
-    machine = mounted(trace=False)
-    server, client = attach(machine, "server", 3), attach(machine, "client", 3)
-    server.store(SLOT, b"x"), server.store(2 * SLOT + PAGE, b"x")
-    for number in (1, 2, 3):
-        client.load(number * SLOT)
-    return client
 
 
 def orphaned() -> Machine:
@@ -112,15 +101,6 @@ EXERCISES = {
                  4: "Is one table of a level enough for both pages, at every level but one?"},
         "Which tables does a walk to the first page pass, and which of them serve the second?"),
     "07.3": Exercise(
-        lambda: three_slots().page_faults,
-        "One to link, two to link and fill, two to fill and link.",
-        lambda: {three_slots().minor_faults: "That is what getrusage counts: it leaves the links "
-                 "out.",
-                 3: "One a slot? Each slot has to be linked, and what else is missing?",
-                 4: "In the second slot there is a table, but not this page.",
-                 6: "The page in the first slot is there."},
-        "Go through the slots one by one: must it be linked, and must the page be made?"),
-    "07.4": Exercise(
         lambda: orphaned().table_count,
         "A PUD, a PMD and a PTE table. c still has the mapping, and that holds the region.",
         lambda: {0: "Does anybody still have the region mapped?",
@@ -128,6 +108,6 @@ EXERCISES = {
                  1: "And what hangs below this table?",
                  2: "How many levels are there between a top-level entry and a page?"},
         "What does a region live by, and who has that still?"),
-    "07.5": Code(faults, "Your function does what the machine does, in {tried} places."),
-    "07.6": check_taken_away,
+    "07.4": Code(faults, "Your function does what the machine does, in {tried} places."),
+    "07.5": check_taken_away,
 }

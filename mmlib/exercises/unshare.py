@@ -1,4 +1,4 @@
-"""Exercise 08.6: the reader's unshare takes the place of the machine's.
+"""Exercise 08.4: the reader's unshare takes the place of the machine's.
 
 Random processes share cached tables and then unmap, protect and empty parts of them.  Each time the
 reader's function has to let go of the right tables, and to make the CPUs forget.
