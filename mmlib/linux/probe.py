@@ -89,7 +89,8 @@ PROBES = {
     "mremap moves several mappings at once (since 6.17)": several_moved,
     "mprotect makes a process's own pages writable without a fault": writable_again,
     "there are guard regions (since 6.13)": guarded,
-    "fork copies the tables of memory that ever had a guard region (6.19, and seen on 6.18.44)": guard_copied,
+    "fork copies the tables of memory that ever had a guard region (6.19; seen on 6.18.44)":
+        guard_copied,
     "a load maps 16 pages of a file around it": read_around,
     "shared memory consists of 4 KiB pages (sysfs transparent_hugepage/shmem_enabled)": small_pages,
     "700 GiB can be promised (sysctl vm.overcommit_memory=1)": much_promised,
