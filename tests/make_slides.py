@@ -18,34 +18,55 @@ ROOT = Path(__file__).resolve().parents[1]
 # For a reader at a desk; on a wall they would only be scrolled past.
 NOT_SHOWN = {"Exercises", "What we left out", "In the real kernel", "Further reading", "Next"}
 STYLE = """
-html { scroll-snap-type: y proximity; font: 1.3rem/1.45 system-ui, sans-serif; color: #1a1a1a;
-       background: #fff }
+html { font: 1.3rem/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff }
 body { margin: 0 }
-section { box-sizing: border-box; min-height: 100vh; scroll-snap-align: start; padding: 2rem 6vw;
+section { box-sizing: border-box; min-height: 100vh; padding: 2rem 6vw;
           border-bottom: 1px solid #ddd }
 section > * { max-width: 60rem; margin-left: auto; margin-right: auto }
 h1, h2, h3 { line-height: 1.15; color: #0b3d6e }
 h1 { font-size: 2.6rem } h2 { font-size: 2rem }
-pre { font-size: 1rem; overflow-x: auto; background: #f5f5f5; padding: .6rem .9rem }
-.highlight pre { white-space: pre-wrap }
+pre { font-size: .85rem; white-space: pre-wrap; background: #f5f5f5; padding: .6rem .9rem }
 .output pre { background: none; border-left: .3rem solid #0b3d6e }
-.output { overflow-x: auto } img { max-width: 100%; height: auto; zoom: 1.3 }
+.output { overflow-x: auto }
+img { zoom: 1.3; max-width: 100%; height: auto; max-height: 70vh; object-fit: contain;
+      object-position: left }
 table { border-collapse: collapse; font-size: 1rem } td, th { border: 1px solid #bbb;
         padding: .25rem .5rem; text-align: left }
+.output table { font-size: .72rem } .output :is(td, th) { padding: .25rem .3rem }
 blockquote { border-left: .3rem solid #999; margin-left: 0; padding-left: 1rem; color: #333 }
 summary { cursor: pointer; color: #0b3d6e; font-weight: bold }
 .anchor-link { display: none }
-@media print { section { break-after: page; border: 0 } }
+@media print { section { break-after: page; min-height: 0; border: 0 }
+               pre, img, tr { break-inside: avoid } }
 """
-# Arrow keys and Page Up/Down go from slide to slide; all else is the browser's.
+# One key goes on, since a presenter's remote has no more: to what does not fit on the screen, then
+# to the answer, then to the next slide.  All else is the browser's.
 SCRIPT = """
+function goOn(slides, now) {
+  const slide = slides[now], folded = slide.querySelector(":scope > details:not([open])");
+  const cut = [...slide.querySelectorAll("h1, h2, h3, p, pre, img, li, tr, summary, figcaption")]
+    .find(one => one.checkVisibility() && one.getBoundingClientRect().bottom > innerHeight + 4);
+  if (cut) show(slide, cut);
+  else if (folded) { folded.open = true; if (isCut(slide)) show(slide, folded); }
+  else slides[now + 1]?.scrollIntoView();
+}
+const isCut = one => one.getBoundingClientRect().bottom > innerHeight + 40;
+function show(slide, one) {           // at the top of the screen, without the slide that follows
+  const top = one.getBoundingClientRect().top;
+  const below = slide.getBoundingClientRect().bottom - innerHeight;
+  scrollBy(0, Math.min(top > 40 ? top - 16 : innerHeight * .8, below));
+}
+function goBack(slides, now) {
+  const begun = slides[now].getBoundingClientRect().top < -8;
+  slides[Math.max(begun ? now : now - 1, 0)].scrollIntoView();
+}
 document.addEventListener("keydown", event => {
-  const way = {ArrowRight: 1, PageDown: 1, ArrowLeft: -1, PageUp: -1}[event.key];
-  if (!way || event.ctrlKey || event.altKey || event.metaKey) return;
+  const go = {ArrowRight: goOn, PageDown: goOn, ArrowLeft: goBack, PageUp: goBack}[event.key];
+  if (!go || event.ctrlKey || event.altKey || event.metaKey) return;
   const slides = [...document.querySelectorAll("section")];
   const now = slides.findLastIndex(slide => slide.getBoundingClientRect().top < 8);
-  const next = slides[Math.max(now, 0) + way];
-  if (next) { event.preventDefault(); next.scrollIntoView(); }
+  event.preventDefault();
+  go(slides, Math.max(now, 0));
 });
 """
 
@@ -63,11 +84,12 @@ def sections(nb):
             slides[-1][1].append(cell)
             continue
         # A "# " in a fenced block is a comment, not a heading; notebooks fence only solutions.
-        for piece in re.split(r"(?m)^(?=#{1,3} |\*\*Predict)", without_solutions(cell.source)):
-            if title := re.match(r"#{1,3} (.+)", piece):
-                slides.append((title[1].strip(), [piece]))
-            elif "**Predict" in piece and asked_before(slides[-1][1]):
-                slides.append((slides[-1][0], [f"## {slides[-1][0]}\n\n{piece}"]))
+        for piece in re.split(r"(?m)^(?=#{1,3} |.*\*\*Predict)", without_solutions(cell.source)):
+            title, parts = slides[-1] if slides else ("", [])
+            if heading := re.match(r"#{1,3} (.+)", piece):
+                slides.append((heading[1].strip(), [piece]))
+            elif "**Predict" in piece and asked_before(parts):
+                slides.append((title, [f"## {title}\n\n{take_scene(parts)}{piece}"]))
             elif piece.strip():
                 slides[-1][1].append(piece)
     return slides
@@ -76,6 +98,25 @@ def sections(nb):
 def asked_before(parts):
     """A slide asks one question: the next one, after an answer, begins another slide."""
     return any(not isinstance(part, str) for part in parts)
+
+
+def take_scene(parts):
+    """Take from the end of a slide the paragraph that sets the scene for the next question.
+
+    What stands first below an output explains it and stays, as do lists and tables.
+
+    >>> parts = ["Why it was so.\\n\\n**Second:** it is unmapped.\\n\\n"]
+    >>> take_scene(parts), parts
+    ('**Second:** it is unmapped.\\n\\n', ['Why it was so.'])
+    """
+    if not isinstance(parts[-1], str):
+        return ""
+    before, gap, last = parts[-1].rstrip().rpartition("\n\n")
+    explains = not gap and len(parts) > 1 and getattr(parts[-2], "outputs", None)
+    if explains or last[0] in "-|><#":
+        return ""
+    parts[-1:] = [before] if before else []
+    return last + "\n\n"
 
 
 def shown(nb):
@@ -95,7 +136,7 @@ def output(outputs):
     for one in outputs:
         data = one.get("data", {})
         if "text/html" in data:
-            html += data["text/html"]
+            html += re.sub(r" ?\(Run the cell [^)]*\)", "", data["text/html"])
             continue
         text = one.get("text") or data.get("text/plain") or "\n".join(one.get("traceback", ()))
         html += f"<pre>{escape(text)}</pre>"
