@@ -85,11 +85,12 @@ test-lite: lite  ## what that site shows, in Chromium
 
 # JupyterHub is not installed into .venv: it brings a database and more.
 PORT ?= 8920
+LEARNERS ?= 30
 hub: setup  ## a class of 30 on JupyterHub, as docs/jupyterhub.md sets it up (as root, needs npm)
 	$(call venv,hub,'jupyterhub<7' '.[lab]' playwright pytest hypothesis)
 	$(VENV)-hub/bin/python -m compileall -q $(VENV)-hub/lib || true
 	npm install --silent --prefix $(VENV)-hub/node configurable-http-proxy
-	PYTHONPATH=tests $(VENV)-hub/bin/python tests/hub.py --venv $(VENV)-hub --port $(PORT) \
+	PYTHONPATH=tests $(VENV)-hub/bin/python tests/hub.py --venv $(VENV)-hub --port $(PORT) --learners $(LEARNERS) \
 	  --node $(VENV)-hub/node/node_modules/.bin --screenshot build/hub.png
 
 # $(call venv,NAME,WHAT): a fresh environment .venv-NAME with WHAT in it.

@@ -272,6 +272,8 @@ def main():
     parser.add_argument("--screenshot", type=Path)
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if not 4 <= args.learners <= 99:
+        parser.error(f"--learners {args.learners}: from 4, since each of four has a part, to 99")
     enter_namespace()
     folder, password = Path(tempfile.mkdtemp(prefix="class-")), secrets.token_hex(8)
     folder.chmod(0o755)
