@@ -275,6 +275,7 @@ def main():
     if not 4 <= args.learners <= 99:
         parser.error(f"--learners {args.learners}: from 4, since each of four has a part, to 99")
     enter_namespace()
+    check_that_learners_may_use(args.venv.resolve() / "bin" / "python")
     folder, password = Path(tempfile.mkdtemp(prefix="class-")), secrets.token_hex(8)
     folder.chmod(0o755)
     names = [f"learner{number:02}" for number in range(1, args.learners + 1)]
@@ -286,6 +287,15 @@ def main():
         hub.end()
         subprocess.run(["umount", folder / "home" / names[-1]])
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_that_learners_may_use(python):
+    """Without this, every server ends at once, and the hub says no more than error 500."""
+    try:
+        subprocess.run([python, "-c", "import mmlib"], user=UID, group=UID, cwd="/", check=True)
+    except (PermissionError, subprocess.CalledProcessError):
+        sys.exit(f"a learner cannot use {python} ({python.resolve()}): is a folder on the way "
+                 f"to it closed to others, as /root is?  Try: make hub PY=/usr/bin/python3")
 
 
 def lesson(hub, names, password, folder, args):
