@@ -13,6 +13,11 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[1]
 KEPT_AT_HOME = {ROOT / "TEACHING.md"}
 SOLUTION = re.compile(r"<details>\s*<summary>Solution</summary>.*?</details>\n*", re.S)
+NOTE = """> These are copies for a class: the exercises are still to be done. Begin with
+> [notebooks/00_start_here.ipynb](notebooks/00_start_here.ipynb). What is said of `make` and `git`
+> below is about the whole project, of which this folder is a part.
+
+"""
 LINK = re.compile(r"!?\[([^]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 
 
@@ -67,8 +72,9 @@ def build(out):
         if source in notebooks:
             target.write_text(nbformat.writes(notebooks[source]) + "\n", encoding="utf-8")
         elif source.suffix == ".md":
-            text = source.read_text(encoding="utf-8")
-            target.write_text(unlinked(text, source.parent, kept), encoding="utf-8")
+            text = unlinked(source.read_text(encoding="utf-8"), source.parent, kept)
+            note = NOTE if source == ROOT / "README.md" else ""
+            target.write_text(note + text, encoding="utf-8")
         elif source.is_dir():
             shutil.copytree(source, target, dirs_exist_ok=True)
         else:
