@@ -5,6 +5,7 @@ picture comes from another host, so a lecture needs a browser and no network.  W
 question is folded until the class has answered.
 """
 import argparse
+import ast
 import re
 from html import escape
 from pathlib import Path
@@ -17,58 +18,7 @@ from pygments.formatters import HtmlFormatter
 ROOT = Path(__file__).resolve().parents[1]
 # For a reader at a desk; on a wall they would only be scrolled past.
 NOT_SHOWN = {"Exercises", "What we left out", "In the real kernel", "Further reading", "Next"}
-STYLE = """
-html { font: 1.3rem/1.45 system-ui, sans-serif; color: #1a1a1a; background: #fff }
-body { margin: 0 }
-section { box-sizing: border-box; min-height: 100vh; padding: 2rem 6vw;
-          border-bottom: 1px solid #ddd }
-section > * { max-width: 60rem; margin-left: auto; margin-right: auto }
-h1, h2, h3 { line-height: 1.15; color: #0b3d6e }
-h1 { font-size: 2.6rem } h2 { font-size: 2rem }
-pre { font-size: .85rem; white-space: pre-wrap; background: #f5f5f5; padding: .6rem .9rem }
-.output pre { background: none; border-left: .3rem solid #0b3d6e }
-.output { overflow-x: auto }
-img { zoom: 1.3; max-width: 100%; height: auto; max-height: 70vh; object-fit: contain;
-      object-position: left }
-table { border-collapse: collapse; font-size: 1rem } td, th { border: 1px solid #bbb;
-        padding: .25rem .5rem; text-align: left }
-.output table { font-size: .72rem } .output :is(td, th) { padding: .25rem .3rem }
-blockquote { border-left: .3rem solid #999; margin-left: 0; padding-left: 1rem; color: #333 }
-summary { cursor: pointer; color: #0b3d6e; font-weight: bold }
-.anchor-link { display: none }
-@media print { section { break-after: page; min-height: 0; border: 0 }
-               pre, img, tr { break-inside: avoid } }
-"""
-# One key goes on, since a presenter's remote has no more: to what does not fit on the screen, then
-# to the answer, then to the next slide.  All else is the browser's.
-SCRIPT = """
-function goOn(slides, now) {
-  const slide = slides[now], folded = slide.querySelector(":scope > details:not([open])");
-  const cut = [...slide.querySelectorAll("h1, h2, h3, p, pre, img, li, tr, summary, figcaption")]
-    .find(one => one.checkVisibility() && one.getBoundingClientRect().bottom > innerHeight + 4);
-  if (cut) show(slide, cut);
-  else if (folded) { folded.open = true; if (isCut(slide)) show(slide, folded); }
-  else slides[now + 1]?.scrollIntoView();
-}
-const isCut = one => one.getBoundingClientRect().bottom > innerHeight + 40;
-function show(slide, one) {           // at the top of the screen, without the slide that follows
-  const top = one.getBoundingClientRect().top;
-  const below = slide.getBoundingClientRect().bottom - innerHeight;
-  scrollBy(0, Math.min(top > 40 ? top - 16 : innerHeight * .8, below));
-}
-function goBack(slides, now) {
-  const begun = slides[now].getBoundingClientRect().top < -8;
-  slides[Math.max(begun ? now : now - 1, 0)].scrollIntoView();
-}
-document.addEventListener("keydown", event => {
-  const go = {ArrowRight: goOn, PageDown: goOn, ArrowLeft: goBack, PageUp: goBack}[event.key];
-  if (!go || event.ctrlKey || event.altKey || event.metaKey) return;
-  const slides = [...document.querySelectorAll("section")];
-  const now = slides.findLastIndex(slide => slide.getBoundingClientRect().top < 8);
-  event.preventDefault();
-  go(slides, Math.max(now, 0));
-});
-"""
+PARTS = ROOT / "tests" / "slides"
 
 
 def sections(nb):
@@ -144,29 +94,50 @@ def output(outputs):
 
 
 def answer_at(kinds):
-    """The place of the first answer: what follows the code that follows a question.
+    """The place of the first answer: an output after a question, or what follows its code.
 
     >>> answer_at(["text", "ask", "code", "code", "output", "text"]), answer_at(["code", "output"])
     (4, 2)
     """
     asked = ran = False
     for place, kind in enumerate(kinds):
-        if ran and kind != "code":
+        if ran and kind != "code" or asked and kind == "output":
             return place
         asked = asked or kind == "ask"
         ran = asked and kind == "code"
     return len(kinds)
 
 
+def asserts_apart(source):
+    """The source of a cell without its assertions, and these: they would tell the answer.
+
+    >>> asserts_apart("db.store(0, b'x')\\nassert db.tables == 3 \\\\\\n    == 2 + 1\\nmachine")
+    ("db.store(0, b'x')\\nmachine", 'assert db.tables == 3 \\\\\\n    == 2 + 1')
+    """
+    claimed = {line for node in ast.parse(source).body if not isinstance(node, ast.FunctionDef)
+               and any(isinstance(inner, ast.Assert) for inner in ast.walk(node))
+               for line in range(node.lineno, node.end_lineno + 1)}
+    lines = list(enumerate(source.splitlines(), 1))
+    return ("\n".join(line for number, line in lines if number not in claimed),
+            "\n".join(line for number, line in lines if number in claimed))
+
+
+def code(source):
+    return Highlight2HTML()(source) if source.strip() else ""
+
+
 def slide(title, parts):
-    """A section; where it asks, what is shown and explained afterwards is folded."""
-    rows = []
+    """A section; where it asks, what is shown, claimed and explained afterwards is folded."""
+    rows, asks = [], any(isinstance(part, str) and "**Predict" in part for part in parts)
     for part in parts:
         if isinstance(part, str):
-            rows.append(("ask" if "**Predict" in part else "text", markdown2html(local(part))))
+            text = re.sub(r"\A### ", "## ", local(part))
+            rows.append(("ask" if "**Predict" in part else "text", markdown2html(text)))
         else:
-            rows.append(("code", Highlight2HTML()(part.source, metadata=part.metadata)))
+            source, claims = asserts_apart(part.source) if asks else (part.source, "")
+            rows.append(("code", code(source)))
             rows.append(("output", output(part.outputs)))
+            rows.append(("output", code(claims)))
     rows = [row for row in rows if row[1]]
     place = answer_at([kind for kind, _ in rows])
     shown_, answer = ("".join(html for _, html in half) for half in (rows[:place], rows[place:]))
@@ -189,11 +160,12 @@ def page(path):
     nb = nbformat.read(path, as_version=4)
     slides = shown(nb)
     body = "".join(slide(title, parts) for title, parts in slides)
-    style = STYLE + HtmlFormatter(style="default").get_style_defs(".highlight")
+    style, script = ((PARTS / name).read_text(encoding="utf-8") for name in ("slides.css", "slides.js"))
+    style += HtmlFormatter(style="default").get_style_defs(".highlight")
     return (f'<!doctype html>\n<html lang="en-GB">\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width">\n'
             f"<title>{escape(slides[0][0])}</title>\n<style>{style}</style>\n"
-            f"<body>\n{body}<script>{SCRIPT}</script>\n</body>\n</html>\n")
+            f"<body>\n{body}<script>{script}</script>\n</body>\n</html>\n")
 
 
 def main(argv=None):

@@ -135,6 +135,15 @@ def test_a_slide_for_each_section_and_no_solution(path, slides):
 
 
 @each_notebook
+def test_a_slide_does_not_tell_the_answer_with_the_question(path, slides):
+    """What its cell asserts is folded together with the answer."""
+    html = (slides / f"{path.stem}.html").read_text(encoding="utf-8")
+    asking = [section.partition("<details>")[0] for section in html.split("<section ")
+              if "What happens, and why?" in section]
+    assert not [section for section in asking if ">assert<" in section]
+
+
+@each_notebook
 def test_links_of_slides_lead_to_slides_or_to_the_project(path, slides):
     """They are written for build/slides, two folders down."""
     html = (slides / f"{path.stem}.html").read_text(encoding="utf-8")
