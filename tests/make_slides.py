@@ -160,7 +160,8 @@ def page(path):
     nb = nbformat.read(path, as_version=4)
     slides = shown(nb)
     body = "".join(slide(title, parts) for title, parts in slides)
-    style, script = ((PARTS / name).read_text(encoding="utf-8") for name in ("slides.css", "slides.js"))
+    style, script = ((PARTS / f"slides.{kind}").read_text(encoding="utf-8")
+                     for kind in ("css", "js"))
     style += HtmlFormatter(style="default").get_style_defs(".highlight")
     return (f'<!doctype html>\n<html lang="en-GB">\n<meta charset="utf-8">\n'
             f'<meta name="viewport" content="width=device-width">\n'
