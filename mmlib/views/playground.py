@@ -19,6 +19,7 @@ from .controls import offered
 from .differ import differences
 from .esm import assemble, style
 from .outline import describe
+from .seen import alternative
 from .state import state
 from .stepper import states
 from .still import figure
@@ -110,7 +111,7 @@ def still(played: Play, say: str) -> str:
         return out + f"<p>{escape(say)}</p>"
     step, now = played.machine.trace[-1], played.machine.snapshot()
     graph = union([now])
-    return out + figure(graph, state(graph, now, step=step), describe(now), "",
+    return out + figure(graph, state(graph, now, step=step), alternative(now), "",
                         say + " (Run the cell to change it.)")
 
 
