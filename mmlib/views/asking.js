@@ -27,7 +27,7 @@ export function asking(say, score, pic, steps, show) {
     say.replaceChildren(
       make("p", { class: "action" }, "Next: ", make("code", {}, steps[k].action)),
       make("p", {}, question.text),
-      make("div", { class: "mm-ask" }, ...buttons, button("Skip", "Skip the question", () => { asked.add(k); pending = null; show(k); })));
+      make("div", { class: "mm-ask", role: "group", "aria-label": question.text }, ...buttons, button("Skip", "Skip the question", () => { asked.add(k); pending = null; show(k); })));
     (number ? input : question.pick ? pic.box : buttons[0]).focus({ preventScroll: true });
   }
 

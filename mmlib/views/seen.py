@@ -18,7 +18,8 @@ Alike = list[MMState]                   # a group of fold.py
 
 def alternative(now: Snapshot) -> str:
     """The text equivalent of a picture: what to see, then everything that is there."""
-    return f"{seen(now)}\n{describe(now)}"
+    boxes = now.mms or now.tables or now.frames
+    return f"{seen(now)}\n{describe(now)}" if boxes else seen(now)
 
 
 def seen(now: Snapshot) -> str:

@@ -33,7 +33,7 @@ export function view(track, pool, picked) {
   }
 
   function named(k, j) {
-    return `Step ${k + 1} of ${n}${j ? `, event ${j} of ${counts[k]}` : ""}`;
+    return `Step ${k + 1} of ${n}${j ? `, event ${j} of ${steps[k].events.length}` : ""}`;
   }
 
   function said(step, j) {
