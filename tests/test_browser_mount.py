@@ -188,6 +188,7 @@ def test_within_a_call_the_panels_tell_what_was_before(show):
     button(page, "Events").click()
     press(page, "ArrowRight", "ArrowRight")
     assert region(page, "Counters").inner_text() == counters
+    assert "byte 0, before this call" in region(page, "Walk").inner_text()
     assert region(page, "What happened").locator("li").count() == 2
     assert region(page, "What happened").locator("li[aria-current]").count() == 1
 
@@ -300,7 +301,7 @@ def test_what_happens_elsewhere_is_announced(show):
     assert "The panel Table has its entries." in note.text_content()
     page.get_by_label("Address to walk").fill("0x5000")
     page.keyboard.press("Enter")
-    assert note.text_content().startswith("0x5000 of b:")
+    assert note.text_content().startswith("Your address 0x5000 of b:")
     press(page, "Home")
     assert note.text_content() == ""
     page.get_by_label("Speed").select_option("200")
@@ -397,11 +398,18 @@ def test_a_click_on_an_address_lights_its_walk(show):
     page.get_by_label("Address to walk").fill("0x40000")
     page.keyboard.press("Enter")
     assert len(page.evaluate(lit)) == 1 and "there is no page" in region(page, "Walk").inner_text()
+    assert "Your address 0x40000 of a" in region(page, "Walk").inner_text()
     page.get_by_label("Address to walk").fill("nonsense")
     page.keyboard.press("Enter")
     assert page.get_by_label("Address to walk").get_attribute("aria-invalid") == "true"
     assert "\u201cnonsense\u201d is no address" in region(page, "Walk").get_by_role("alert").inner_text()
+    press(page, "ArrowLeft", "ArrowRight")                              # what was typed stays
+    assert len(page.evaluate(lit)) == 1
     button(page, "Walk the step's address").click()
+    assert page.evaluate(lit) == own and "Your address" not in region(page, "Walk").inner_text()
+    region(page, "Mappings").get_by_role("button", name="Walk 0x4000", exact=True).click()
+    assert page.evaluate(lit) == other
+    press(page, "ArrowLeft", "ArrowRight")                              # a click was a look
     assert page.evaluate(lit) == own
     region(page, "What happened").get_by_role("button", name="Walk 0x5000").first.click()
     assert page.evaluate(lit) == own and at(page) == 4

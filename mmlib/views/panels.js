@@ -119,7 +119,7 @@ function short(name) {
 }
 
 // The walk of one address: the VMA that permits, what the TLB has, and the entries on the way.
-export function walked(now, name, addr) {
+export function walked(now, name, addr, [lead, when]) {
   const mm = now.mms.find((one) => one.name === name);
   if (!mm) return [make("p", {}, "This call is about no address, or its address space is gone. Click an address, or type one.")];
   if (!(addr >= 0 && addr < now.track.top)) return [make("p", {}, `${hex(addr)} is beyond the address space.`)];
@@ -131,8 +131,8 @@ export function walked(now, name, addr) {
     bits(found), meaning(now, t.level, found)], { class: "walk" }));
   const leaf = end?.found && pageAt(now, end.found.pfn);
   return [
-    make("p", {}, make("b", {}, hex(addr)), ` of ${mm.who}: `, now.track.levels.map((level, i) =>
-      `${level} ${indexOf(now.track, addr, i + 1)}`).reverse().join(", "), `, byte ${addr - page}`),
+    make("p", {}, lead, make("b", {}, hex(addr)), ` of ${mm.who}: `, now.track.levels.map((level, i) =>
+      `${level} ${indexOf(now.track, addr, i + 1)}`).reverse().join(", "), `, byte ${addr - page}${when}`),
     make("p", {}, "VMA: ", vma ? `${hex(vma[0])}-${hex(vma[1])} ${vma[2]} ${vma[3]}` : "there is none",
       cpu === undefined ? "" : `. TLB of CPU ${cpu}: ${hit ? `frame ${hit[2]}, ${hit[3] ? "rw" : "r-"}` : "no entry"}.`),
     tableOf(["table", "entry", "bits", "meaning"], rows),

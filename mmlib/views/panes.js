@@ -10,7 +10,7 @@ export function panes(view, pool, go) {
   const maps = panel("maps", "Mappings"), frames = panel("frames", "Memory");
   const counters = panel("counters", "Counters"), told = mappings(view.track, pool);
   const spaces = make("select", { "aria-label": "Address space", ...QUIET });
-  const address = make("input", { type: "text", size: "10", "aria-label": "Address to walk, such as 0x4000", placeholder: "0x4000", ...QUIET });
+  const address = make("input", { type: "text", size: "13", "aria-label": "Address to walk, such as 0x4000", placeholder: "0x4000", ...QUIET });
   const own = button("The step's", "Walk the step's address", () => go(null));
   const light = () => {
     const addr = Number(address.value.trim() || NaN), known = Number.isSafeInteger(addr);
@@ -39,7 +39,8 @@ export function panes(view, pool, go) {
     if (addr !== null && document.activeElement !== address) address.value = hex(addr);
     address.setAttribute("aria-invalid", "false");
     own.setAttribute("aria-disabled", String(!way));
-    walk.fill(() => walked(now, addr === null ? null : mm, addr));
+    walk.fill(() => walked(now, addr === null ? null : mm, addr,
+      [way ? "Your address " : "", j ? ", before this call" : ""]));
     follow(events.box);
   }
   return { all: [events, walk, counters, maps, frames], walk, fill };

@@ -158,8 +158,12 @@ def summed_up(played: Play) -> str:
 
 def figures(played: Play) -> str:
     faults = sum(task.minor_faults + task.major_faults for task in played.machine.registered)
-    return (f"{played.machine.table_count} page tables below the top ones, {faults} page faults "
-            "served.")
+    return (f"{many(played.machine.table_count, 'page table')} below the top ones, "
+            f"{many(faults, 'page fault')} served.")
+
+
+def many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def compared(one: Play, other: Play, names: tuple[str, str], result: dict, name: str) -> dict:

@@ -66,7 +66,7 @@ export function mount(element, data, host = {}) {
   function go(to, ask = to[0] === at[0] + 1 && at[1] === 0) {
     if (ask && quiz.stops(to[0])) return;
     if (!ask) quiz.drop();
-    if (!alone) way = null;             // no panel there says whose walk it is
+    if (!alone || way?.look) way = null;            // of two traces no panel says whose walk it is
     show(to);
   }
 
@@ -94,7 +94,8 @@ export function mount(element, data, host = {}) {
     if (!on && at[1]) show([at[0], 0]);
   }
 
-  // The walk of an address of the reader's own, until it is given back.
+  // The walk of an address of the reader's own, until it is given back: one that was clicked, by
+  // the next step.
   function light(to) {
     way = to;
     if (way) more.walk?.set(true);
@@ -164,7 +165,7 @@ export function mount(element, data, host = {}) {
   jump.addEventListener("change", () => leap([clamp(Number(jump.value) - 1, n), 0]));
   root.addEventListener("click", (e) => {
     const link = e.target.closest?.(".mm-addr");
-    if (link) light({ mm: link.dataset.mm, addr: Number(link.dataset.addr) });
+    if (link) light({ mm: link.dataset.mm, addr: Number(link.dataset.addr), look: true });
   });
   root.addEventListener("keydown", (e) => {
     if (e.ctrlKey || e.metaKey || e.altKey || (e.shiftKey && e.key === "Enter")) return;
