@@ -105,7 +105,7 @@ export function mount(element, data, host = {}) {
   }
 
   function picked(one, id) {
-    if (one === main && quiz.pick(id)) return;
+    if (one === main && quiz.pick(id)) return main.pic.box.focus({ preventScroll: true });    // arrows step again
     table.open(one, id);
     hint.textContent = `${table.told()} The panel Table has its entries.`;
   }
@@ -140,7 +140,7 @@ export function mount(element, data, host = {}) {
     const { step, at: [k, j] } = one, title = alone ? [] : [`${one.track.title}: `];
     const where = j ? [make("b", {}, `Event ${j} of ${step.events.length}: `)] : [];
     const by = j ? [" (", make("code", {}, pool[step.events[j - 1][1]]), ")"] : [];
-    const late = j === one.counts[k] ? step.events.length - j : 0;
+    const late = j && j === one.counts[k] ? step.events.length - j : 0;
     return [make("p", { class: "action" }, heard(`${one.named(k, j)}. `), ...title,
       make("code", {}, step.action + (j ? "" : step.outcome))),
       !j && verdict || make("p", {}, ...where, one.said(step, j), ...by),
