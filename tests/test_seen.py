@@ -23,6 +23,19 @@ def test_processes_that_share_a_table_are_named_with_it():
     assert said(scenes.hugetlb, 7) == "a and b share one PMD table: both arrows end at the same box."
 
 
+def test_a_table_below_a_shared_one_has_more_sharers():
+    """c let go of the PMD table, and links the PTE tables below it that it can."""
+    m = Machine(TINY, sharing=FileTableCache())
+    tasks, file = [m.spawn(name) for name in "abc"], m.memfd("db", 16 * PAGE)
+    for task in tasks:
+        task.touch(task.mmap(0x40000, 16 * PAGE, "rw", MAP_SHARED, file), 16 * PAGE)
+    tasks[2].mprotect(0x40000, PAGE, "r")
+    tasks[2].touch(0x40000, 16 * PAGE)
+    assert seen(m.snapshot()).startswith(
+        "a, b and c share 3 PTE tables of db: their arrows end at the same boxes. "
+        "a and b share one PMD table of db: both arrows end at the same box.")
+
+
 def test_a_region_shares_with_its_guests():
     """The mm behind the file has an arrow, too."""
     assert said(scenes.region, 9) == \

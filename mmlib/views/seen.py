@@ -38,22 +38,24 @@ def seen(now: Snapshot) -> str:
     spaces, tables = groups(now), {table.pfn: table for table in now.tables}
     met: dict[tuple[int, int], list[Alike]] = {}        # a shared table -> who comes to it
     for alike in spaces:
-        for table in first_shared(tables[alike[0].root[0]], tables):
-            met.setdefault(table.node, []).append(alike)
+        for table in reached(tables[alike[0].root[0]], tables):
+            if table.users > 1:
+                met.setdefault(table.node, []).append(alike)
     told = [*threads(now, spaces), *shared(now, met)] or apart(now, spaces)
     return " ".join([*told, *kept(now), *pages(now)]) or (
         "There is no process: no arrow leads to the pages." if now.frames else "Nothing is there.")
 
 
-def first_shared(top: TableState, tables: dict[int, TableState]) -> Iterator[TableState]:
-    """Tables to which several entries lead, on the way down from *top*; not what is below them."""
-    for _, entry in top.entries:
-        if is_link(top.level, entry):
-            below = tables[entry_pfn(entry)]
-            if below.users > 1:
-                yield below
-            else:
-                yield from first_shared(below, tables)
+def reached(top: TableState, tables: dict[int, TableState]) -> Iterator[TableState]:
+    """Every table below *top*, once."""
+    todo, known = [top], {top.pfn}
+    while todo:
+        table = todo.pop()
+        for _, entry in table.entries:
+            if is_link(table.level, entry) and (pfn := entry_pfn(entry)) not in known:
+                known.add(pfn)
+                todo.append(tables[pfn])
+                yield tables[pfn]
 
 
 def threads(now: Snapshot, spaces: Sequence[Alike]) -> Iterator[str]:
@@ -89,9 +91,9 @@ def party(now: Snapshot, who: list[Alike], tables: list[TableState]) -> str:
     what = many(sum(table.count for table in tables), f"{level}table")
     what += f" of {file_label(*owners)}" if len(owners) == 1 else ""
     boxes = "box" if len(tables) == 1 else "boxes"
-    if len({alike[0].root for alike in who}) == 1 and len(who[0]) == 1:
-        return f"Several entries of {names(now, who[:1])} lead to {what}: to the same {boxes}."
     total = sum(map(len, who))
+    if total == 1:
+        return f"Several entries of {names(now, who)} lead to {what}: to the same {boxes}."
     return (f"{names(now, who)} share {what}: {'both' if total == 2 else 'their'} arrows end at "
             f"the same {boxes}.")
 
@@ -132,7 +134,7 @@ def pages(now: Snapshot) -> Iterator[str]:
 def names(now: Snapshot, who: Sequence[Alike]) -> str:
     """Those address spaces by name, or how many they are."""
     found = []
-    for alike in {alike[0].root: alike for alike in who}.values():
+    for alike in who:
         tasks = [plain(task.name) for task in now.tasks if task.mm == alike[0].name]
         name = tasks[0] if tasks else f"region {file_label(alike[0].name)}"
         found += [name] * len(alike)
