@@ -366,6 +366,9 @@ def test_a_table_of_512_entries_is_a_grid(show):
     assert "Entry 511:" in entry.inner_text() and "empty" in entry.inner_text()
     grid.locator("span").nth(0).click()
     assert "Entry 0:" in entry.inner_text() and at(page) == 4
+    page.set_viewport_size({"width": 640, "height": 900})               # 1280 at 200 %
+    assert region(page, "Table").evaluate("(e) => e.scrollHeight <= e.clientHeight")
+    page.set_viewport_size({"width": 1280, "height": 1600})
 
 
 def test_the_picture_by_keyboard(show):
