@@ -572,6 +572,23 @@ def test_two_by_event(show):
 
 
 # looks -----------------------------------------------------------------------------------------
+def test_high_contrast_has_the_colours_of_the_reader(show):
+    """Boxes, text and arrows; what is new and what was walked differ; a switch shows its state."""
+    page = show(Stepper(story()))
+    page.emulate_media(forced_colors="active", color_scheme="dark")
+    press(page, "End")
+    colour = "(e, name) => getComputedStyle(e)[name]"
+    text = page.locator(".mm-say").evaluate(colour, "color")
+    for box in page.locator(".mm-graph .n.on:not(.hot) > .box, .mm-graph .e.on").all():
+        assert box.evaluate(colour, "stroke") == text
+    assert page.locator(".mm-graph .cell.hot rect").first.evaluate(colour, "stroke") != text
+    walked, other = page.locator(".cell.walk rect").first, page.locator(".cell:not(.walk) rect").first
+    assert walked.evaluate(colour, "fill") != other.evaluate(colour, "fill")
+    mark = "(e) => getComputedStyle(e, '::before').content"
+    assert button(page, "Panel Walk").evaluate(mark) != button(page, "Panel Table").evaluate(mark)
+    page.emulate_media(forced_colors="none", color_scheme="light")
+
+
 def test_no_name_of_what_is_to_come(show):
     """The accessibility tree has the tables that are there, and no others."""
     page = show(Stepper(story()))
