@@ -470,6 +470,21 @@ def test_a_table_as_the_answer_by_keyboard(show):
     assert "2 of 2 predicted" in page.locator(".mm-bar").inner_text()
 
 
+def test_the_first_answer_moves_nothing(show):
+    """At a width at which the toolbar has just no room for the tally, it has a line for it."""
+    page = show(Stepper(story(), ask={3: "faults"}))
+    page.set_viewport_size({"width": 640, "height": 900})
+    page.evaluate("stepper.go(2)")
+    top = "(e) => e.offsetTop"
+    before = page.locator(".mm-pic").evaluate(top)
+    press(page, "ArrowRight")
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    assert "1 of 1 predicted" in page.locator(".mm-bar").inner_text()
+    assert page.locator(".mm-pic").evaluate(top) == before
+    page.set_viewport_size({"width": 1280, "height": 1600})
+
+
 # files -----------------------------------------------------------------------------------------
 def saved(page, kind):
     page.locator("details.mm-text").evaluate("(e) => { e.open = true; }")

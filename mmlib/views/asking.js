@@ -6,6 +6,12 @@ import { grade } from "./pure.js";
 export function asking(say, score, pic, steps, show) {
   const asked = new Set(), tally = { right: 0, of: 0 };
   let pending = null;                   // the step that waits for an answer
+  if (steps.some((step) => step.ask)) count();
+
+  function count() {
+    score.textContent = `${tally.right} of ${tally.of} predicted`;
+    score.style.visibility = tally.of ? "" : "hidden";         // its room is there from the first step
+  }
 
   // Forward by one onto a step with a question: true if it is asked now. A second press is "skip".
   function stops(k) {
@@ -38,7 +44,7 @@ export function asking(say, score, pic, steps, show) {
     pending = null;
     tally.of += 1;
     tally.right += right;
-    score.textContent = `${tally.right} of ${tally.of} predicted`;
+    count();
     show(k, make("p", {}, make("span", { class: right ? "mm-good" : "mm-bad" },
       right ? "Right: " : `Not ${pic.name(given) ?? given}: `), question.reason));
   }
