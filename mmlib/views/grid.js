@@ -10,11 +10,11 @@ function mark(level, found) {
 }
 
 const FEW = 16;
-let grids = 0;                          // on this page
 
 export function grid() {
   const cells = make("div", { class: "entries large", tabindex: "0", role: "listbox", ...QUIET });
-  const said = make("p", { class: "entry" }), own = `mm-entry-${++grids}`;
+  const said = make("p", { class: "entry" });
+  const own = `mm-entry-${Math.random().toString(36).slice(2)}`;       // each widget has a module of its own
   const head = make("p", {});
   let now = null, table = null, at = 0, all = [];
 
