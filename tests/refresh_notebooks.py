@@ -18,6 +18,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ROOT / "README.md", ROOT / "TEACHING.md"
+CELL_SECONDS = 60       # more would be a mistake, even on a busy machine; `make test` takes the same
 TIME = re.compile(r"(\*\*Time:\*\* about )(\d+)( minutes)")
 LIVE_VIEW = "application/vnd.jupyter.widget-view+json"
 # What tools add to a cell and nobody reads; tags and slide types stay.
@@ -71,7 +72,7 @@ def refresh(path):
     """Execute one notebook and rewrite its file; return True where a byte changed."""
     nb = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(nb, kernel_name="python3", timeout=60, store_widget_state=False,
+    NotebookClient(nb, kernel_name="python3", timeout=CELL_SECONDS, store_widget_state=False,
                    record_timing=False, coalesce_streams=True, resources=folder,
                    extra_arguments=["--log-level=ERROR"]).execute()
     normalise(nb)

@@ -1,6 +1,7 @@
 """The refresh: the same bytes twice, and nothing lost when a notebook fails."""
 import nbformat
 import pytest
+import refresh_notebooks
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from refresh_notebooks import LIVE_VIEW, main, minutes
 
@@ -42,6 +43,21 @@ def test_a_failure_leaves_the_file(write):
         main([str(path)])
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_cell_that_takes_too_long_ends_the_run(write, monkeypatch):
+    """In words, and the notebook stays as it was."""
+    monkeypatch.setattr(refresh_notebooks, "CELL_SECONDS", 1)
+    path = write("import time; time.sleep(600)")
+    before = path.read_bytes()
+    with pytest.raises(SystemExit, match="left as it was"):
+        main([str(path)])
+    assert path.read_bytes() == before
+
+
+def test_the_tests_give_a_cell_as_long(pytestconfig):
+    """A notebook's run time is a test: nbval fails a cell that takes longer."""
+    assert pytestconfig.getoption("nbval_cell_timeout") == refresh_notebooks.CELL_SECONDS
 
 
 def test_a_meant_error_is_stored_without_frames(write):
