@@ -10,7 +10,7 @@ from make_student import SOLUTION, build
 from refresh_notebooks import exercises, minutes, planned
 from test_links import anchors, links
 
-from mmlib.problem import TOPICS
+from mmlib.problem import TOPICS, problem
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -50,6 +50,15 @@ def test_the_exam_bank_names_the_topics_that_there_are():
     bank = PLAN[PLAN.index("## An exam bank"):PLAN.index("## Run it for a class")]
     assert sorted(re.findall(r"(?m)^\| `(\w+)` \|", bank)) == sorted(TOPICS)
     assert set(re.findall(r"--topic (\w+)", PLAN)) <= set(TOPICS)
+
+
+def test_the_seeds_named_for_a_paper_make_no_trivial_problem():
+    """None of the topics of the paper has the answer 0, 1, -1 or nobody with them."""
+    seeds = re.search(r"The seeds (\d+), (\d+) and (\d+) give", PLAN).groups()
+    topics = re.search(r"for topic in ([a-z ]+);", PLAN)[1].split()
+    assert len(topics) == 8 and set(topics) <= set(TOPICS)
+    assert not [(topic, seed) for topic in topics for seed in seeds
+                if problem(topic, int(seed)).answer in (0, 1, -1, ())]
 
 
 def test_plans_fill_their_time():
