@@ -112,8 +112,7 @@ class Book:
         """*body* with links to pages of the book in place of those to files of the project."""
         soup = BeautifulSoup(body, "html.parser")
         for heading in soup.select("h1, h2, h3, h4"):
-            if heading.get("id"):
-                heading["id"] = slug(heading.get_text())
+            heading["id"] = slug(heading.get_text())
         for mark in soup.select(".anchor-link"):
             mark.decompose()
         for image in soup.select("img[src]:not([src^='data:'])"):
