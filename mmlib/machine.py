@@ -251,6 +251,8 @@ class Machine:
     @call
     def _set_flush_sharers(self, all_of_them: bool) -> None:
         self._flush_sharers = all_of_them
+        if not all_of_them:             # what a CPU was not told may hit in a row: never by the row
+            self.tables.bulk = False
 
     @call
     def shrink(self) -> int:

@@ -1,5 +1,6 @@
 """What an access through a stale translation does: the machine must go on, whatever it hits."""
 import pytest
+from dense import dense_machine
 
 from mmlib import (
     MADV_REMOVE,
@@ -56,3 +57,22 @@ def test_a_stale_translation_to_another_process_s_page():
     a.madvise(0x40000, 0x1000, MADV_REMOVE)
     c.store(0x4000, b"secret")
     assert b.load(0x40000, 6) == b"secret"
+
+
+@pytest.mark.parametrize("told_again", [False, True])
+def test_a_stale_translation_at_the_head_of_a_long_row(told_again):
+    """A hit is no fault, also where a row of 300 pages is accessed by one call."""
+    seen = []
+    for make in (Machine, dense_machine):
+        machine = make(sharing=FileTableCache(), trace=False)
+        file = machine.memfd("f", 0x200000)
+        a, b = machine.spawn("a"), machine.spawn("b")
+        for task in (a, b):
+            task.mmap(0x40000000, 0x200000, "rw", MAP_SHARED, file)
+            task.touch(0x40000000, 0x20000, write=True)
+        machine.flush_sharers = False
+        a.madvise(0x40000000, 0x200000, MADV_REMOVE)
+        machine.flush_sharers = told_again
+        b.touch(0x40000000, 300 * 0x1000)
+        seen.append((b.page_faults, b.rss, dict(machine.counters)))
+    assert seen[0] == seen[1]
