@@ -173,3 +173,24 @@ def test_guests_of_a_region_on_both_stores(seed, version):
         assert answers[0] == answers[1], (name, args)
         for mine, other in zip(seen(both[0]), seen(both[1])):
             assert mine == other, (name, args)
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("let_go", ["opts out", "splits"])
+def test_a_row_of_shared_tables_is_let_go_and_filled_again(let_go, write):
+    """What stays are PMD tables without an entry: a page is below a PTE table, which is to come."""
+    both, pages = [], 64
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=FileTableCache(("pte",)))
+        task, file = here.spawn("a"), here.memfd("f", pages * PAGE)
+        task.mmap(S, pages * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, pages * PAGE, write)
+        if let_go == "opts out":
+            task.share_tables = False
+        else:
+            task.mprotect(S + PAGE, (pages - 2) * PAGE, "r")
+            task.mprotect(S + PAGE, (pages - 2) * PAGE, "rw")
+        task.touch(S, pages * PAGE, write)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
