@@ -19,8 +19,15 @@ PARTS = ("*.md", "LICENSE*", "CITATION.cff", "docs/*", "notebooks/*.ipynb", "tes
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dir", metavar="DIR", type=Path,
+    parser.add_argument("dir", metavar="DIR", type=folder,
                         help="the folder to write to; it is made if need be")
+
+
+def folder(text: str) -> Path:
+    """The folder of that name; an empty one would be where we are (an unset variable of a shell)."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, such as . or course, not ''")
+    return Path(text)
 
 
 def run(args: argparse.Namespace) -> int:
