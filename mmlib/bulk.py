@@ -6,7 +6,6 @@ in the same state; a test compares the two.  Where pages differ, or a row is sho
 """
 
 from .bulkrow import Row
-from .extents import Run
 from .fault import asks_guest, next_table, permits
 from .geometry import RW, A, D, P
 from .tables import Ptdesc
@@ -111,7 +110,7 @@ def advance_in(machine, task, vma: VMA | None, addr: int, end: int, write: bool,
     if not vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS) or vma.notify or \
             vma.huge and (not vma.shared or addr % machine.geometry.huge_size):
         return addr
-    upto, table, base, run = stretch(tables, vma, addr, min(end, vma.end))
+    upto, table, base, run = tables.stretch(vma.mm.pgd, addr, min(end, vma.end))
     if vma.huge:
         upto -= upto % machine.geometry.huge_size
     if upto - addr < least:
@@ -124,13 +123,3 @@ def advance_in(machine, task, vma: VMA | None, addr: int, end: int, write: bool,
     else:
         row.shared(base, run)
     return row.done
-
-
-def stretch(tables, vma: VMA, addr: int, end: int) -> tuple[int, Ptdesc, int, Run | None]:
-    """As `Tables.stretch`; a run that implies empty tables above those that hold pages, which an
-    unshare leaves, is taken apart: what is missing below is to be made."""
-    while True:
-        found = _, table, _, run = tables.stretch(vma.mm.pgd, addr, end)
-        if run is None or run.bits or run.level == (2 if vma.huge else 1):
-            return found
-        tables.child(table, tables.geometry.index(addr, table.level))

@@ -32,16 +32,19 @@ class Row(Sources, Lending):
 
     # nothing is mapped ------------------------------------------------------------------------
     def absent(self, table, base: int, run: Run | None) -> None:
-        """Fill empty entries: below *table*, or those of *run*, whose tables are there."""
+        """Fill empty entries: below *table*, or those of *run*, whose tables are there.  Tables
+        that are no objects are filled as a whole: one that is cut forgets that it was in a row."""
+        unit, level, span_of = 2 if self.vma.huge else 1, 0, self.machine.geometry.span
         if run is None:
             level = self.shared_level(table)
             if level is None or level and self.link(table, base, level):
                 return
-        else:
-            level = 0
+        elif run.level != unit or self.addr % span_of(unit):    # or the tables below are missing
+            return
         found = self.source()
         kept = level and not self.vma.huge      # whole tables, which the file keeps
-        if found and kept and (rest := self.end % self.machine.geometry.span(level)):
+        whole = level if kept else unit if run else 0
+        if found and whole and (rest := self.end % span_of(whole)):
             self.end -= rest
             found = self.source() if self.end > self.addr else None
         if found is None or not self.memory.room(2 * self.pages + 9):
@@ -51,7 +54,6 @@ class Row(Sources, Lending):
         if frames is None:
             return
         pfn, step = frames
-        unit = 2 if self.vma.huge else 1
         if run is not None:
             self.refill(pfn, step, bits)
         elif kept:

@@ -9,6 +9,7 @@ from test_properties import (
     PAGE,
     Pressure,
     World,
+    outcome,
     policy,
     resolved,
     wander,
@@ -71,19 +72,21 @@ def page(machine: Machine, pfn: int) -> tuple:
 class Both(Pressure):
     """Each call on two machines that differ in their store."""
 
-    def begin(self, sharing, around: int):
+    def begin(self, sharing, around: int, judge=dense_machine, **more):
         how = {"sharing": sharing, "huge_pages": 5, "cpus": 2, "trace": False,
-               "fault_around": around}
+               "fault_around": around, **more}
         self.world = World(Machine(TINY, **how))
-        self.judge = World(dense_machine(TINY, **how))
+        self.judge = World(judge(TINY, **how))
         self.run(0, "mmap", 4 * PAGE, 4 * PAGE, "rw", ANON | MAP_FIXED)
         self.mmap_span(0, 16, "rw", 0)
 
     def run(self, task, name, *args):
         tasks = self.machine.tasks
         if not tasks:
-            for world in (self.world, self.judge):
-                world.machine.spawn()
+            spawned = [outcome(world.machine.spawn)[0] for world in (self.world, self.judge)]
+            assert spawned[0] == spawned[1]
+            if spawned[0] == "error":
+                return
         if name in ("fork", "clone") and len(tasks) == 4:
             return
         task %= len(tasks)
@@ -128,6 +131,23 @@ def test_long_walks_on_both_stores(seed):
                 rng.choice([1, 4]))
     wander(calls, rng, 150)
     wind_up(calls.world.machine), wind_up(calls.judge.machine)
+
+
+def watched(geometry, **how) -> Machine:
+    """A machine that records every call."""
+    return Machine(geometry, **how | {"trace": True})
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_who_is_watched_does_the_same(seed):
+    """With a trace and without one, also where memory is short; and made again from the trace."""
+    rng = random.Random(seed)
+    calls = Both()
+    calls.begin(rng.choice([Private(), None, policy(rng)]), rng.choice([1, 4]), watched,
+                memory=rng.choice([None, rng.randint(24, 34) * PAGE, rng.randint(30, 90) * PAGE]))
+    wander(calls, rng, 100)
+    machine = calls.judge.machine
+    assert seen(machine.branch(len(machine.trace) - 1)) == seen(machine)
 
 
 @pytest.mark.parametrize("version", [2022, 2025])
@@ -192,5 +212,23 @@ def test_a_row_of_shared_tables_is_let_go_and_filled_again(let_go, write):
             task.mprotect(S + PAGE, (pages - 2) * PAGE, "rw")
         task.touch(S, pages * PAGE, write)
         validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("first, pages", [(0, 22), (5, 30), (16, 7), (33, 31)])
+def test_a_row_that_was_truncated_is_filled_again_in_part(first, pages, write):
+    """Its tables stayed; the first and the last of them are filled in part."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=Private())
+        task, file = here.spawn("a"), here.memfd("f", 64 * PAGE)
+        task.mmap(S, 64 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, 64 * PAGE, True)
+        file.truncate(0), file.truncate(64 * PAGE)
+        task.touch(S + first * PAGE, pages * PAGE, write)
+        validate(here)
+        assert task.rss == pages * PAGE
         both.append(here)
     assert seen(both[0]) == seen(both[1])
