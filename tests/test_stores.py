@@ -15,7 +15,7 @@ from test_properties import (
     wander,
     wind_up,
 )
-from regions import SLOT, S, create
+from regions import SLOT, S, create, unmap
 
 from mmlib import (
     MADV_DONTNEED,
@@ -230,5 +230,23 @@ def test_a_row_that_was_truncated_is_filled_again_in_part(first, pages, write):
         task.touch(S + first * PAGE, pages * PAGE, write)
         validate(here)
         assert task.rss == pages * PAGE
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+@pytest.mark.parametrize("first, pages", [(0, 30), (16, 16), (2, 44)])
+def test_guests_are_told_of_a_row_that_their_host_lets_go(first, pages):
+    """No CPU runs a host: its guests' CPUs remember what a row of shared tables led to."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, cpus=2, trace=False, sharing=FileTableCache(("pte",)))
+        here.mount("msharefs", "/ms", version=2025)
+        task, file = here.spawn("a"), here.open("/ms/r")
+        file.truncate(SLOT)
+        create(file, 0, 48)
+        task.mmap(S, SLOT, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, 48 * PAGE)
+        unmap(file, first, pages)
+        validate(here)
         both.append(here)
     assert seen(both[0]) == seen(both[1])
