@@ -250,3 +250,21 @@ def test_guests_are_told_of_a_row_that_their_host_lets_go(first, pages):
         validate(here)
         both.append(here)
     assert seen(both[0]) == seen(both[1])
+
+
+def test_a_table_that_is_an_object_is_borrowed_as_it_is():
+    """Its entries may be a row; the table itself is in none."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, huge_pages=8, cpus=2)
+        here.mount("hugetlbfs", "/huge")
+        file = here.open("/huge/f")
+        a, b = here.spawn("a"), here.spawn("b")
+        for task in (a, b):
+            task.mmap(S, 32 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        a.touch(S, 32 * PAGE)
+        a.run_on(1), a.load(S)                          # the MMU walks through its first PMD table
+        b.touch(S, 32 * PAGE, True)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
