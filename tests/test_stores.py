@@ -18,7 +18,9 @@ from test_properties import (
 from regions import SLOT, S, create, unmap
 
 from mmlib import (
+    MADV_DONTDUMP,
     MADV_DONTNEED,
+    MADV_GUARD_INSTALL,
     MAP_FIXED,
     MAP_SHARED,
     TINY,
@@ -31,6 +33,7 @@ from mmlib import (
 )
 from mmlib.geometry import PFN_MASK, PFN_SHIFT, PS, P, entry_pfn
 from mmlib.memory import ZERO_PFN
+from mmlib.vma import VM_MAYBE_GUARD
 
 
 @pytest.fixture(autouse=True)
@@ -265,6 +268,42 @@ def test_a_table_that_is_an_object_is_borrowed_as_it_is():
         a.touch(S, 32 * PAGE)
         a.run_on(1), a.load(S)                          # the MMU walks through its first PMD table
         b.touch(S, 32 * PAGE, True)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_each_mapping_of_a_row_is_told_of_its_own_tables():
+    """Two VMAs of one process lead to the halves of a row: no table is flushed twice."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=FileTableCache(("pte",)))
+        task, file = here.spawn("a"), here.memfd("f", 16 * PAGE)
+        task.mmap(S, 16 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, 16 * PAGE, True)
+        task.madvise(S, 8 * PAGE, MADV_DONTDUMP)
+        file.truncate(0)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_a_guard_region_that_a_merge_brings_leaves_shared_tables_alone():
+    """The VMA may share no more from then on; what was linked before, stays right."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=FileTableCache())
+        task, file = here.spawn("a"), here.memfd("f", 16 * PAGE)
+        task.mmap(S, 16 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.mprotect(S + 8 * PAGE, 8 * PAGE, "r")
+        task.touch(S, 8 * PAGE, True)
+        task.madvise(S + 12 * PAGE, PAGE, MADV_GUARD_INSTALL)
+        task.mprotect(S + 8 * PAGE, 8 * PAGE, "rw")
+        assert len(task.maps()) == 1 and task.mm.vmas[0].flags & VM_MAYBE_GUARD
+        validate(here)
+        task.fork("b").touch(S, 12 * PAGE, True)
+        validate(here)
+        task.madvise(S, PAGE, MADV_GUARD_INSTALL)
         validate(here)
         both.append(here)
     assert seen(both[0]) == seen(both[1])
