@@ -6,7 +6,7 @@ from .geometry import PFN_SHIFT, PS, RW, TABLE, A, D, P
 from .lending import Lending
 from .sharing import is_shared
 from .sources import Sources
-from .tlb import SIZE
+from .tlb import SIZE, flush_rows
 from .vma import VMA, anon_vma_prepare
 
 
@@ -125,11 +125,7 @@ class Row(Sources, Lending):
             self.memory.zero.mapcount -= self.pages
         if self.walk:
             self.mm.cpus[self.task.cpu] = None
-        for cpu in self.mm.cpus:
-            self.machine.tlbs[cpu].drop(self.mm, self.addr >> self.shift, self.end >> self.shift)
-        if self.mm.cpus:
-            self.machine.count["flushes"] += self.pages
-            self.machine.count["flush_targets"] += self.pages * len(self.mm.cpus)
+        flush_rows(self.machine, self.mm, self.addr, self.end, self.pages)
         return pfn
 
     # when it is done ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What each CPU remembers of its walks, and how it is made to forget.
+"""What each CPU remembers of its walks, how it is made to forget, and where that is counted.
 
 64 entries a CPU, least recently used first out, keyed by mm and page as with PCIDs: a switch of
 the address space flushes nothing.
