@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 from .kinds import BadInput
-from .loading import printable
+from .loading import folder, printable
 
 PACKAGE = Path(__file__).resolve().parent
 PARTS = ("*.md", "LICENSE*", "CITATION.cff", "docs/*", "notebooks/*.ipynb", "tests/data/*",
@@ -21,13 +21,6 @@ PARTS = ("*.md", "LICENSE*", "CITATION.cff", "docs/*", "notebooks/*.ipynb", "tes
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dir", metavar="DIR", type=folder,
                         help="the folder to write to; it is made if need be")
-
-
-def folder(text: str) -> Path:
-    """The folder of that name; an empty one would be where we are (an unset variable of a shell)."""
-    if not text:
-        raise argparse.ArgumentTypeError("expected a folder, such as . or course, not ''")
-    return Path(text)
 
 
 def run(args: argparse.Namespace) -> int:
