@@ -81,32 +81,64 @@ def mshare(script: Script, sequence: dict) -> Script:
     """A file is a region of msharefs, by the rules of 2022: its first mmap says where it lies."""
     first = [({"op": "open", "proc": 0, "file": file["id"], "path": f"{PLACE}/{file['id']}"},
               script.setup[f"file {file['id']}"]) for file in sequence.get("files", ())]
-    ops = [*first, *zip(sequence["ops"], script.lines)]
+    ops = [*first, *whole_slots(sequence, script.lines)]
     mounts = mounted(sequence, fstype="msharefs", path=PLACE)
     return Script(head(sequence, ops, files=[], mounts=mounts), [line for _, line in ops],
                   script.setup)
 
 
 def mshare_2025(script: Script, sequence: dict) -> Script:
-    """A file is mapped into a region, by the rules of 2025, and the region by the processes."""
-    geometry, first, files = GEOMETRIES[sequence["geometry"]], [], []
-    slot = geometry.entry_span(geometry.levels)
+    """A file is mapped into a region, by the rules of 2025, and the region by the processes: where
+    its first mmap has it, seen from the border of a slot."""
+    first, files, slot = [], [], slot_size(sequence)
     for file in sequence.get("files", ()):
         region, inside = file["id"], file["id"] + "_inside"
         files.append(file | {"id": inside})
-        arg = {"region_offset": 0, "size": file["pages"] << 12, "prot": "rw",
+        low = next((op.get("addr") or 0 for op in sequence["ops"]
+                    if op["op"] == "mmap" and op.get("file") == region), 0) % slot
+        size = file["pages"] << 12
+        arg = {"region_offset": low, "size": size, "prot": "rw",
                "flags": ["shared", "fixed"], "file": inside}
         line = script.setup[f"file {region}"]
         first += [(op, line) for op in (
             {"op": "open", "proc": 0, "file": region, "path": f"{PLACE}/{region}"},
             {"op": "ftruncate", "proc": 0, "file": region,
-             "len": max(1, -(-(file["pages"] << 12) // slot)) * slot},
+             "len": max(1, -(-(low + size) // slot)) * slot},
             {"op": "ioctl", "proc": 0, "file": region, "request": "create_mapping", "arg": arg})]
-    ops = [*first, *zip(sequence["ops"], script.lines)]
+    ops = [*first, *whole_slots(sequence, script.lines)]
     mounts = mounted(sequence, fstype="msharefs", path=PLACE, version=2025)
     return Script(head(sequence, ops, files=files, mounts=mounts), [line for _, line in ops],
                   script.setup | {f"file {file['id']}": script.setup[f"file {was['id']}"]
                                   for file, was in zip(files, sequence.get("files", ()))})
+
+
+def slot_size(sequence: dict) -> int:
+    """Bytes that one link to a region maps."""
+    geometry = GEOMETRIES[sequence["geometry"]]
+    return geometry.entry_span(geometry.levels)
+
+
+def whole_slots(sequence: dict, lines: list[int]) -> list[tuple[dict, int]]:
+    """The ops with their lines; a region is mapped, and unmapped, by whole slots around what the
+    program has named.  A slot that is taken is not taken away: EEXIST."""
+    slot, files, mapped, out = slot_size(sequence), {
+        file["id"] for file in sequence.get("files", ())}, set(), []
+    for op, line in zip(sequence["ops"], lines):
+        range_ = op.get("addr"), op.get("len")
+        attach = op["op"] == "mmap" and op.get("file") in files and op["len"] > 0
+        if attach:
+            mapped.add(range_)
+        if attach or op["op"] == "munmap" and range_ in mapped:
+            low = (op.get("addr") or 0) % slot
+            op = op | {"len": -(-(low + op["len"]) // slot) * slot}
+            if op.get("addr") is not None:
+                op |= {"addr": op["addr"] - low}
+        if attach:
+            op = {name: value for name, value in op.items() if name != "off"}
+            if op.get("addr") is not None and "fixed" not in op.get("flags", ()):
+                op |= {"flags": [*op.get("flags", ()), "fixed_noreplace"]}
+        out.append((op, line))
+    return out
 
 
 def mounted(sequence: dict, **mount) -> list[dict]:

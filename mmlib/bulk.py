@@ -20,8 +20,9 @@ def advance(machine, task, vma: VMA | None, addr: int, end: int, write: bool, wa
     possible, *addr* if not at all.
 
     With *walk* the MMU does it, and marks entries, else the kernel, ahead of use."""
-    tables, least = machine.tables, SHORT << machine.geometry.page_shift
-    if not tables.bulk or vma is None or end - addr < least or addr % machine.geometry.page_size:
+    least = SHORT << machine.page_shift
+    if not machine.tables.bulk or vma is None or end - addr < least \
+            or addr % machine.geometry.page_size:
         return addr
     if vma.flags & VM_SHARED_PT:
         return within_region(machine, task, vma, addr, end, write, walk)
@@ -104,14 +105,15 @@ def link_slots(machine, task, guest: VMA, addr: int, end: int, write: bool, abov
 def advance_in(machine, task, vma: VMA | None, addr: int, end: int, write: bool, walk: bool,
                shift: int) -> int:
     """The same in the mm of *vma*, where *task* has it at addresses lower by *shift*."""
-    tables, least = machine.tables, SHORT << machine.geometry.page_shift
+    least = SHORT << machine.page_shift
     if vma is None or end - addr < least:
         return addr
+    huge = vma.huge
     if not vma.flags & (VM_WRITE if write else VM_ACCESS_FLAGS) or vma.notify or \
-            vma.huge and (not vma.shared or addr % machine.geometry.huge_size):
+            huge and (not vma.shared or addr % machine.geometry.huge_size):
         return addr
-    upto, table, base, run = tables.stretch(vma.mm.pgd, addr, min(end, vma.end))
-    if vma.huge:
+    upto, table, base, run = machine.tables.stretch(vma.mm.pgd, addr, min(end, vma.end))
+    if huge:
         upto -= upto % machine.geometry.huge_size
     if upto - addr < least:
         return addr

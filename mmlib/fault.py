@@ -93,22 +93,20 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
     """Fill the entry of *addr*, or make it writable.  Tables above the PTE table are made first
     and stay, even if the page then cannot be had (__handle_mm_fault)."""
     tables, geometry = machine.tables, machine.geometry
-    table = tables.way(mm.pgd, addr)    # the PTE table if it is there, else the PMD table above
-    if table is None:
-        table = mm.pgd
-        for level in range(geometry.levels - 1, 1, -1):
-            table = next_table(machine, mm, vma, addr, table, level)
-        if vma.huge:
-            if not vma.file.inode.mapping.find(vma.index(addr)):
-                check_end(vma, addr)
-            hugetlb_fault(machine, mm, vma, addr, write, table)
-            return
-        table = next_table(machine, mm, vma, addr, table, 1, fresh=False) or table
-    entry = tables.get(table, geometry.index(addr, 1)) if table.level == 1 else 0
+    table = mm.pgd
+    for level in range(geometry.levels - 1, 1, -1):
+        table = next_table(machine, mm, vma, addr, table, level)
+    if vma.huge:
+        if not vma.file.inode.mapping.find(vma.index(addr)):
+            check_end(vma, addr)
+        hugetlb_fault(machine, mm, vma, addr, write, table)
+        return
+    pte_table = next_table(machine, mm, vma, addr, table, 1, fresh=False)
+    entry = tables.get(pte_table, geometry.index(addr, 1)) if pte_table else 0
     if entry and not entry & PRESENT:
         raise Guarded
     if entry and write and not entry & RW:
-        do_wp_page(machine, mm, vma, addr, table, entry)
+        do_wp_page(machine, mm, vma, addr, pte_table, entry)
     elif entry:
         machine.emit("spurious", addr)
     elif vma.file is None:
@@ -123,10 +121,7 @@ def handle_mm_fault(machine, mm, vma: VMA, addr: int, write: bool) -> None:
 
 def next_table(machine, mm, vma: VMA, addr: int, table: Ptdesc, level: int,
                fresh: bool = True) -> Ptdesc | None:
-    """The table of *level* below *table* on the way to *addr*, had from get_table if missing; or
-    *table* itself, if that is it."""
-    if table.level == level:
-        return table
+    """The table of *level* below *table* on the way to *addr*, had from get_table if missing."""
     index = machine.geometry.index(addr, level + 1)
     child = machine.tables.child(table, index)
     if child is None:
@@ -169,9 +164,9 @@ def set_pte(machine, vma, addr: int, table: Ptdesc, folio: Folio, bits: int) -> 
     machine.emit("fill", table.pfn, index, entry)
 
 
-def do_anonymous_page(machine, mm, vma, addr: int, table: Ptdesc, write: bool) -> None:
+def do_anonymous_page(machine, mm, vma, addr: int, pmd: Ptdesc, write: bool) -> None:
     """Memory without a file: zeros, and no frame of its own until the first store."""
-    table = next_table(machine, mm, vma, addr, table, 1)
+    table = next_table(machine, mm, vma, addr, pmd, 1)
     if not write:
         machine.emit("zero_page", addr, ZERO_PFN)
         set_pte(machine, vma, addr, table, machine.memory.zero, 0)
@@ -184,20 +179,20 @@ def do_anonymous_page(machine, mm, vma, addr: int, table: Ptdesc, write: bool) -
     set_pte(machine, vma, addr, table, folio, RW | D)
 
 
-def do_read_fault(machine, mm, vma, addr: int, table: Ptdesc) -> None:
+def do_read_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     """A load of a file page: cached pages around it are mapped as well, then the page itself."""
     if machine.fault_around > 1:
-        table = do_fault_around(machine, mm, vma, addr, table)
-        if table.level == 1 and machine.tables.get(table, machine.geometry.index(addr, 1)):
+        do_fault_around(machine, mm, vma, addr, pmd)
+        table = machine.tables.child(pmd, machine.geometry.index(addr, 2))
+        if table and machine.tables.get(table, machine.geometry.index(addr, 1)):
             return
     folio = file_page(machine, vma, addr)
-    set_pte(machine, vma, addr, next_table(machine, mm, vma, addr, table, 1), folio, 0)
+    set_pte(machine, vma, addr, next_table(machine, mm, vma, addr, pmd, 1), folio, 0)
 
 
-def do_fault_around(machine, mm, vma, addr: int, table: Ptdesc) -> Ptdesc:
+def do_fault_around(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     """Map the pages that are in the cache already, in a window of PTE indices that stays in the
-    VMA and in the PTE table, which is returned if it is there.  Holes of the file are not
-    filled."""
+    VMA and in the PTE table.  Holes of the file are not filled."""
     geometry, mapping = machine.geometry, vma.file.inode.mapping
     window, pte = machine.fault_around, geometry.index(addr, 1)
     into_vma = addr - vma.start >> geometry.page_shift
@@ -208,8 +203,8 @@ def do_fault_around(machine, mm, vma, addr: int, table: Ptdesc) -> Ptdesc:
     page0 = addr - (pte << geometry.page_shift)         # the address of PTE index 0
     pages = {i: vma.index(page0 + (i << geometry.page_shift)) for i in range(first, last)}
     if not any(map(mapping.ready, pages.values())):
-        return table
-    table, mapped = next_table(machine, mm, vma, addr, table, 1), 0
+        return
+    table, mapped = next_table(machine, mm, vma, addr, pmd, 1), 0
     for i, n in pages.items():
         folio = mapping.ready(n)        # only now: for the table, pages may have been reclaimed
         if folio is None or machine.tables.get(table, i):
@@ -222,10 +217,9 @@ def do_fault_around(machine, mm, vma, addr: int, table: Ptdesc) -> Ptdesc:
         set_pte(machine, vma, at, table, folio, 0)
     if mapped:
         machine.emit("fault_around", mapped)
-    return table
 
 
-def do_cow_fault(machine, mm, vma, addr: int, table: Ptdesc) -> None:
+def do_cow_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     """A store to a private mapping of a page that is not there: copy it at once.
 
     The new page is taken first, as in the kernel: a store beyond the end of the file still gives
@@ -234,7 +228,7 @@ def do_cow_fault(machine, mm, vma, addr: int, table: Ptdesc) -> None:
     new = machine.memory.alloc_folio()
     try:
         old = file_page(machine, vma, addr)
-        table = next_table(machine, mm, vma, addr, table, 1)
+        table = next_table(machine, mm, vma, addr, pmd, 1)
     except BaseException:
         machine.memory.free_folio(new)
         raise
@@ -245,11 +239,11 @@ def do_cow_fault(machine, mm, vma, addr: int, table: Ptdesc) -> None:
     set_pte(machine, vma, addr, table, new, RW | D)
 
 
-def do_shared_fault(machine, mm, vma, addr: int, table: Ptdesc) -> None:
+def do_shared_fault(machine, mm, vma, addr: int, pmd: Ptdesc) -> None:
     """A store to a shared mapping: the file's own page, writable."""
     folio = file_page(machine, vma, addr)
     folio.dirty = vma.notify            # page_mkwrite
-    set_pte(machine, vma, addr, next_table(machine, mm, vma, addr, table, 1), folio, RW | D)
+    set_pte(machine, vma, addr, next_table(machine, mm, vma, addr, pmd, 1), folio, RW | D)
 
 
 def do_wp_page(machine, mm, vma, addr: int, table: Ptdesc, entry: int) -> None:

@@ -43,6 +43,7 @@ def executed(path: Path):
     """A copy of a notebook, run; the state of its widgets is in its metadata."""
     nb = nbformat.read(path, as_version=4)
     NotebookClient(nb, kernel_name="python3", timeout=120, store_widget_state=True,
+                   coalesce_streams=True,       # or what is printed bit by bit has gaps
                    extra_arguments=["--log-level=ERROR"],
                    resources={"metadata": {"path": str(path.parent)}}).execute()
     return nb

@@ -197,9 +197,6 @@ class Dense:
     def known(self, root: Ptdesc, page: int, write: bool) -> None:
         """No short cut: every access is a walk."""
 
-    def way(self, root: Ptdesc, addr: int) -> None:
-        """The same: every fault begins at the top."""
-
     def digest(self, table: Ptdesc, make):
         return make(table._entries.keys(), table._entries.values())
 

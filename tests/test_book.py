@@ -5,7 +5,7 @@ from urllib.parse import unquote, urldefrag
 
 import nbformat
 import pytest
-from build_book import ROOT, main, mountable, slug
+from build_book import ROOT, executed, main, mountable, slug
 from bs4 import BeautifulSoup
 from course_map import course_map, nearest, rows
 
@@ -82,6 +82,15 @@ def test_notebooks_are_linked_as_pages(pages, book):
     links = [a["href"] for a in pages[book / "notebooks" / "00_start_here.html"].select("main a")]
     assert "03_fork_and_copy_on_write.html" in links and "../DESIGN.html" in links
     assert not [link for link in links if ".ipynb" in link or link.startswith("04_")]
+
+
+def test_what_a_cell_prints_is_in_one_piece(tmp_path):
+    """However it came from the kernel: else there would be a gap on the page."""
+    path = tmp_path / "bits.ipynb"
+    source = "import time\nfor n in range(3):\n    print(n, flush=True)\n    time.sleep(0.3)"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)]), path)
+    [output] = executed(path).cells[0].outputs
+    assert output.text == "0\n1\n2\n"
 
 
 def test_solutions_are_folded(pages, book):

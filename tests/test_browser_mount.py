@@ -8,8 +8,10 @@ import scenes
 from scenes import ANON, PAGE
 
 from mmlib import MAP_SHARED, TINY, X86_64, FileTableCache, Machine, Private, views
+from mmlib.views import micro
 from mmlib.views.beside import SideBySide
 from mmlib.views.esm import assemble, style
+from mmlib.views.seen import seen
 from mmlib.views.stepper import Stepper
 
 PAGE_OF = """<!doctype html><meta charset="utf-8"><style>{style}</style>
@@ -128,8 +130,8 @@ def test_by_event_every_event_is_a_stop(show):
     m = story()
     page = show(Stepper(m))
     page.evaluate("stepper.go(1)")
-    button(page, "Step by event").click()
-    assert button(page, "Step by event").get_attribute("aria-pressed") == "true"
+    button(page, "Events").click()
+    assert button(page, "Events").get_attribute("aria-pressed") == "true"
     forth = []
     for event in m.trace[2].events:
         press(page, "ArrowRight")
@@ -151,8 +153,34 @@ def test_by_event_every_event_is_a_stop(show):
     press(page, "ArrowLeft", "PageUp")
     assert at(page) == 3
     press(page, "ArrowRight")
-    button(page, "Step by event").click()           # within a call: its end is shown
+    button(page, "Events").click()           # within a call: its end is shown
     assert at(page) == 4 and "Event" not in said(page)
+
+
+def test_a_call_of_many_events_says_that_not_all_are_stops(show):
+    """How many there are; at the last stop, that the others come at once; then they are told."""
+    m = Machine(TINY)
+    a = m.spawn("a")
+    a.mmap(0x4000, 8 * PAGE, "rw", ANON)
+    a.store(0x4000, bytes(8 * PAGE))
+    many = len(m.trace[-1].events)
+    assert many > micro.MOST
+    page = show(Stepper(m))
+    page.evaluate("stepper.go(1)")
+    button(page, "Events").click()
+    press(page, "ArrowRight")
+    assert f"Event 1 of {many}:" in said(page) and "at once" not in said(page)
+    press(page, *["ArrowRight"] * (micro.MOST - 1))
+    assert f"Event {micro.MOST} of {many}:" in said(page)
+    assert f"does the other {many - micro.MOST} at once" in said(page)
+    say = page.locator(".mm-say")
+    assert say.evaluate("(e) => e.scrollHeight <= e.clientHeight")      # and nothing of it is cut
+    press(page, "ArrowRight")
+    assert "Event" not in said(page) and at(page) == 3
+    assert region(page, "What happened").locator("li").count() == many
+    for k in range(3):
+        page.evaluate("(k) => stepper.go(k)", k)
+        assert "last stop" not in said(page)
 
 
 def test_within_a_call_the_panels_tell_what_was_before(show):
@@ -160,9 +188,10 @@ def test_within_a_call_the_panels_tell_what_was_before(show):
     page = show(Stepper(story()))
     page.evaluate("stepper.go(1)")
     counters = region(page, "Counters").inner_text()
-    button(page, "Step by event").click()
+    button(page, "Events").click()
     press(page, "ArrowRight", "ArrowRight")
     assert region(page, "Counters").inner_text() == counters
+    assert "byte 0, before this call" in region(page, "Walk").inner_text()
     assert region(page, "What happened").locator("li").count() == 2
     assert region(page, "What happened").locator("li[aria-current]").count() == 1
 
@@ -170,7 +199,7 @@ def test_within_a_call_the_panels_tell_what_was_before(show):
 def test_the_height_is_constant_by_event(show):
     """Nothing below moves."""
     page = show(Stepper(story()))
-    button(page, "Step by event").click()
+    button(page, "Events").click()
     heights = set()
     for _ in range(30):
         press(page, "ArrowRight")
@@ -230,7 +259,7 @@ def test_memory_is_told_by_owner(show):
     assert frames.nth(7).inner_text().split() == ["7", "anon", "x2", "a"]
     assert "a 4 + 2, b 4 + 1" in region(page, "Memory").inner_text()
     page.evaluate("stepper.go(0)")
-    assert frames.count() == count and frames.nth(5).inner_text().split() == ["5"]
+    assert frames.count() == count and frames.nth(5).inner_text().split() == ["5", "free"]
 
 
 def test_a_huge_page_is_as_many_frames_as_it_has(show):
@@ -249,6 +278,50 @@ def test_a_huge_page_is_as_many_frames_as_it_has(show):
     first = int(told[start].split()[0])
     assert [text.split() for text in told[start:start + 4]] == [
         [str(first), "huge", "db"], *([str(first + i), f"(+{i})", "db"] for i in (1, 2, 3))]
+
+
+# for who hears the page ------------------------------------------------------------------------
+def test_the_focus_is_never_lost(show):
+    """A table that is gone gives it to the picture; the address that is typed keeps it."""
+    page = show(Stepper(story()))
+    active = "() => document.activeElement.getAttribute('aria-label')"
+    press(page, "End", "Enter", "ArrowRight")
+    assert page.evaluate(active).startswith("P")                        # a table of b
+    page.keyboard.press("Home")
+    assert page.evaluate(active).startswith("Step 1 of 6: ")
+    page.keyboard.press("ArrowRight")
+    assert at(page) == 2
+    page.get_by_label("Address to walk").focus()
+    page.evaluate("stepper.go(4)")
+    assert page.evaluate(active).startswith("Address to walk")
+
+
+def test_what_happens_elsewhere_is_announced(show):
+    """A table that is opened, a walk that is lit, where Play ended; stepping on says it no more."""
+    page = show(Stepper(story()))
+    note = page.locator(".mm-stepper > .mm-heard[role=status]")
+    press(page, "End", "Enter", "Enter")
+    assert "The panel Table has its entries." in note.text_content()
+    page.get_by_label("Address to walk").fill("0x5000")
+    page.keyboard.press("Enter")
+    assert note.text_content().startswith("Your address 0x5000 of b:")
+    press(page, "Home")
+    assert note.text_content() == ""
+    page.get_by_label("Speed").select_option("200")
+    button(page, "Play").click()
+    button(page, "Play").wait_for()
+    assert note.text_content() == "The end, step 6 of 6."
+
+
+def test_a_picture_is_called_by_what_to_see(show):
+    """Its place in the trace, the sentence of seen.py, the call; the place is announced, too."""
+    m = story()
+    page = show(Stepper(m))
+    for k, step in enumerate(m.trace):
+        page.evaluate("(k) => stepper.go(k)", k)
+        assert page.locator(".mm-pic").get_attribute("aria-label") == \
+            f"Step {k + 1} of 6: {seen(step.after)} After {step.action}."
+        assert said(page).startswith(f"Step {k + 1} of 6.\n")
 
 
 # tables and addresses --------------------------------------------------------------------------
@@ -279,17 +352,23 @@ def test_a_table_of_512_entries_is_a_grid(show):
     page = show(Stepper(m))
     page.evaluate("stepper.go(3)")
     table(page, "PTE").click()
-    grid = region(page, "Table").get_by_role("group")
-    assert grid.locator("span").count() == 512
+    grid = region(page, "Table").get_by_role("listbox")
+    assert grid.get_by_role("option").count() == 512
     assert grid.locator("span").all_inner_texts()[:3] == ["w", "r", ""]
     grid.focus()
     page.keyboard.press("ArrowRight")
-    entry = region(page, "Table").get_by_role("status")
+    entry = region(page, "Table").locator(".entry")
     assert "Entry 1:" in entry.inner_text() and "the zero page" in entry.inner_text()
+    chosen = grid.get_by_role("option", selected=True)
+    assert chosen.get_attribute("aria-label") == "entry 1: the zero page: load only"
+    assert chosen.get_attribute("id") == grid.get_attribute("aria-activedescendant")
     page.keyboard.press("End")
     assert "Entry 511:" in entry.inner_text() and "empty" in entry.inner_text()
     grid.locator("span").nth(0).click()
     assert "Entry 0:" in entry.inner_text() and at(page) == 4
+    page.set_viewport_size({"width": 640, "height": 900})               # 1280 at 200 %
+    assert region(page, "Table").evaluate("(e) => e.scrollHeight <= e.clientHeight")
+    page.set_viewport_size({"width": 1280, "height": 1600})
 
 
 def test_the_picture_by_keyboard(show):
@@ -325,10 +404,18 @@ def test_a_click_on_an_address_lights_its_walk(show):
     page.get_by_label("Address to walk").fill("0x40000")
     page.keyboard.press("Enter")
     assert len(page.evaluate(lit)) == 1 and "there is no page" in region(page, "Walk").inner_text()
+    assert "Your address 0x40000 of a" in region(page, "Walk").inner_text()
     page.get_by_label("Address to walk").fill("nonsense")
     page.keyboard.press("Enter")
     assert page.get_by_label("Address to walk").get_attribute("aria-invalid") == "true"
-    button(page, "Walk the address of the step").click()
+    assert "\u201cnonsense\u201d is no address" in region(page, "Walk").get_by_role("alert").inner_text()
+    press(page, "ArrowLeft", "ArrowRight")                              # what was typed stays
+    assert len(page.evaluate(lit)) == 1
+    button(page, "Walk the step's address").click()
+    assert page.evaluate(lit) == own and "Your address" not in region(page, "Walk").inner_text()
+    region(page, "Mappings").get_by_role("button", name="Walk 0x4000", exact=True).click()
+    assert page.evaluate(lit) == other
+    press(page, "ArrowLeft", "ArrowRight")                              # a click was a look
     assert page.evaluate(lit) == own
     region(page, "What happened").get_by_role("button", name="Walk 0x5000").first.click()
     assert page.evaluate(lit) == own and at(page) == 4
@@ -349,7 +436,7 @@ def test_the_walk_is_that_of_python(show):
             lit = page.evaluate("""() => [...document.querySelectorAll(".mm-pic .on.walk")].map(
               (e) => e.dataset.id)""")
             assert set(lit) == mine, step
-            button(page, "Walk the address of the step").click()
+            button(page, "Walk the step's address").click()
             tried += 1
         assert tried > 2
 
@@ -377,10 +464,25 @@ def test_a_table_as_the_answer_by_keyboard(show):
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     assert "Right: PTE 5: its entry 1 is empty." in said(page)
-    press(page, "ArrowRight")
+    page.keyboard.press("ArrowRight")               # steps again: the picture has the focus
     page.locator(".mm-say").get_by_role("button", name="nothing is walked").click()
     assert "Right: Nothing is walked" in said(page)
     assert "2 of 2 predicted" in page.locator(".mm-bar").inner_text()
+
+
+def test_the_first_answer_moves_nothing(show):
+    """At a width at which the toolbar has just no room for the tally, it has a line for it."""
+    page = show(Stepper(story(), ask={3: "faults"}))
+    page.set_viewport_size({"width": 640, "height": 900})
+    page.evaluate("stepper.go(2)")
+    top = "(e) => e.offsetTop"
+    before = page.locator(".mm-pic").evaluate(top)
+    press(page, "ArrowRight")
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    assert "1 of 1 predicted" in page.locator(".mm-bar").inner_text()
+    assert page.locator(".mm-pic").evaluate(top) == before
+    page.set_viewport_size({"width": 1280, "height": 1600})
 
 
 # files -----------------------------------------------------------------------------------------
@@ -473,7 +575,7 @@ def test_what_differs_is_marked_and_told(show):
 def test_two_by_event(show):
     """The call that has fewer events is over sooner."""
     page = show(pair())
-    button(page, "Step by event").click()
+    button(page, "Events").click()
     press(page, "End", "PageUp")
     labels = []
     for _ in range(25):
@@ -485,6 +587,23 @@ def test_two_by_event(show):
 
 
 # looks -----------------------------------------------------------------------------------------
+def test_high_contrast_has_the_colours_of_the_reader(show):
+    """Boxes, text and arrows; what is new and what was walked differ; a switch shows its state."""
+    page = show(Stepper(story()))
+    page.emulate_media(forced_colors="active", color_scheme="dark")
+    press(page, "End")
+    colour = "(e, name) => getComputedStyle(e)[name]"
+    text = page.locator(".mm-say").evaluate(colour, "color")
+    for box in page.locator(".mm-graph .n.on:not(.hot) > .box, .mm-graph .e.on").all():
+        assert box.evaluate(colour, "stroke") == text
+    assert page.locator(".mm-graph .cell.hot rect").first.evaluate(colour, "stroke") != text
+    walked, other = page.locator(".cell.walk rect").first, page.locator(".cell:not(.walk) rect").first
+    assert walked.evaluate(colour, "fill") != other.evaluate(colour, "fill")
+    mark = "(e) => getComputedStyle(e, '::before').content"
+    assert button(page, "Panel Walk").evaluate(mark) != button(page, "Panel Table").evaluate(mark)
+    page.emulate_media(forced_colors="none", color_scheme="light")
+
+
 def test_no_name_of_what_is_to_come(show):
     """The accessibility tree has the tables that are there, and no others."""
     page = show(Stepper(story()))

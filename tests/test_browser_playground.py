@@ -136,6 +136,21 @@ def test_a_line_that_cannot_be_read_is_marked(play):
     assert play.marks() == []                       # the text is another one now
 
 
+def test_nothing_below_jumps(play):
+    """Neither when another call is chosen, nor when a text cannot be read."""
+    take = "(root) => root.querySelector('.mm-take').getBoundingClientRect().top - root.getBoundingClientRect().top"
+    play.root.get_by_label("Who").select_option("a")
+    tops = set()
+    for call in ("exit", "load", "mremap", "mmap", "madvise"):
+        play.root.get_by_label("does", exact=True).select_option(call)
+        tops.add(play.root.evaluate(take))
+    assert len(tops) == 1
+    height = play.root.evaluate("(root) => root.offsetHeight")
+    play.write("a = machine.spawn('a'")
+    assert play.root.locator(".mm-stepper").count() == 0
+    assert abs(play.root.evaluate("(root) => root.offsetHeight") - height) < 30     # its message wraps
+
+
 def test_a_line_leads_to_its_step(play):
     """The stepper shows the call of the line whose button is pressed."""
     play.write("a = machine.spawn('a')\nb = a.fork('b')\nb.exit()")

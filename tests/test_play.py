@@ -172,3 +172,24 @@ def test_a_text_that_is_too_long_is_not_packed():
     """It could not be unpacked."""
     with pytest.raises(BadInput, match="at most 65536 bytes, not 65537"):
         pack("x" * (BYTES + 1))
+
+
+@pytest.mark.parametrize("regime", ["mshare", "mshare-2025"])
+@pytest.mark.parametrize("number", ["00", "04", "09"])
+def test_a_region_takes_whole_slots_around_what_a_program_maps(number, regime):
+    """The addresses stay, and every line works."""
+    text = next(text for name, text in STORIES.items() if name.startswith(number))
+    told = play(text, regime).told
+    assert told and all(one.ok for one in told), told
+
+
+def test_a_slot_that_is_taken_is_not_taken_away():
+    """Memory of the process in the slot stays; the region is told EEXIST."""
+    told = play("""machine = Machine(TINY)
+db = machine.memfd("db", 0x4000)
+a = machine.spawn("a")
+a.mmap(0x41000, 0x1000, "rw", MAP_PRIVATE | MAP_ANONYMOUS)
+a.mmap(0x50000, 0x4000, "rw", MAP_SHARED, db)
+a.store(0x41000, b"mine")
+a.munmap(0x50000, 0x4000)""", "mshare").told
+    assert [one.result for one in told if one.line > 3] == ["ok", "EEXIST", "ok", "ok"], told

@@ -43,10 +43,11 @@ def test_no_crossing_is_claimed_where_there_is_none():
 
 
 def test_the_bundle_is_a_figure_with_its_text(chart):
-    """The alternative text is the table; the picture is a PNG."""
+    """The alternative text is what to see, and the table; the picture is a PNG."""
     data = chart._repr_mimebundle_()
     assert data["text/plain"] == repr(chart)
-    assert repr(chart) in unescape(re.search(r'alt="([^"]+)"', data["text/html"])[1])
+    alt = unescape(re.search(r'alt="([^"]+)"', data["text/html"])[1])
+    assert alt.startswith(chart.seen()) and alt.endswith(repr(chart))
     picture = re.search(r"data:image/png;base64,([A-Za-z0-9+/=]+)", data["text/html"])[1]
     assert base64.b64decode(picture).startswith(b"\x89PNG")
 

@@ -14,6 +14,7 @@ from mmlib import MAP_SHARED, TINY, X86_64, FileTableCache, Machine, Private, Tr
 from mmlib.geometry import entry_pfn
 from mmlib.views.ask import QUESTIONS, Question
 from mmlib.views.outline import describe
+from mmlib.views.seen import alternative
 from mmlib.views.stepper import Stepper
 from mmlib.views.text import summary
 from mmlib.views.told import Pool, counters, mapped
@@ -102,7 +103,7 @@ def test_a_step_is_told_in_full():
         assert [[stepper.data["pool"][i] for i in pair] for pair in told["events"]] == \
             [[e.text, e.function] for e in step.events]
         assert dict(zip(track(stepper)["counted"], told["counters"])) == counters(step.after)
-        assert text == describe(step.after)
+        assert text == alternative(step.after)
         assert [stepper.data["pool"][i] for i in stepper.data["pool"][told["mms"]]] == \
             [mapped(step.after, mm) for mm in step.after.mms]
         assert told["ask"] is None

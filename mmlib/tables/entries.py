@@ -75,7 +75,8 @@ class Entries:
                 self._carve(table, index)
         if table.level == 1 or not entry & P or entry & PS:
             return None
-        return self.object((entry & PFN_MASK) >> PFN_SHIFT)
+        pfn = (entry & PFN_MASK) >> PFN_SHIFT
+        return self.by_pfn.get(pfn) or self.object(pfn)
 
     def link(self, table: Ptdesc, index: int, child: Ptdesc) -> None:
         """Point an empty entry to *child* (pmd_populate and its kin)."""

@@ -1,6 +1,6 @@
 """What the hardware does with tables: it walks them, marks entries, and remembers the way."""
 
-from ..geometry import PFN_MASK, PFN_SHIFT, PS, RW, A, D, P
+from ..geometry import PFN_SHIFT, RW, A, D, P
 from .entries import Entries
 from .ptdesc import Ptdesc
 
@@ -12,20 +12,11 @@ class Hardware(Entries):
 
     def walk(self, root: Ptdesc, addr: int) -> list[tuple[Ptdesc, int, int]]:
         """(table, index, entry) from the top down to the leaf or the first empty entry."""
-        table, path, bits, mask = root, [], self._bits, self._mask
-        page = addr >> self.shift
+        geometry, table, path = self.geometry, root, []
         while table is not None:
-            level = table.level
-            index = page >> bits * (level - 1) & mask
-            entry = table._entries.get(index, 0)
-            if entry or not table._runs:
-                path.append((table, index, entry))
-                if level == 1 or not entry & P or entry & PS:
-                    break
-                table = self.object((entry & PFN_MASK) >> PFN_SHIFT)
-            else:
-                path.append((table, index, self._implied(table, index)))
-                table = self.child(table, index)
+            index = geometry.index(addr, table.level)
+            path.append((table, index, self.get(table, index)))
+            table = self.child(table, index)
         return path
 
     def mark(self, path: list[tuple[Ptdesc, int, int]], write: bool) -> int:
@@ -44,11 +35,6 @@ class Hardware(Entries):
         if table.level == 1:
             self.ways.setdefault(path[0][0], {})[number >> self.geometry.bits] = table
         return marked
-
-    def way(self, root: Ptdesc, addr: int) -> Ptdesc | None:
-        """The PTE table on the way to *addr*, if the MMU has been there."""
-        known = self.ways.get(root)
-        return known and known.get(addr >> self.shift + self._bits)
 
     def known(self, root: Ptdesc, page: int, write: bool) -> int | None:
         """What `walk` and `mark` would come to for a page number, sooner: the leaf entry, 0 if

@@ -6,6 +6,12 @@ import { grade } from "./pure.js";
 export function asking(say, score, pic, steps, show) {
   const asked = new Set(), tally = { right: 0, of: 0 };
   let pending = null;                   // the step that waits for an answer
+  if (steps.some((step) => step.ask)) count();
+
+  function count() {
+    score.textContent = `${tally.right} of ${tally.of} predicted`;
+    score.style.visibility = tally.of ? "" : "hidden";         // its room is there from the first step
+  }
 
   // Forward by one onto a step with a question: true if it is asked now. A second press is "skip".
   function stops(k) {
@@ -27,7 +33,7 @@ export function asking(say, score, pic, steps, show) {
     say.replaceChildren(
       make("p", { class: "action" }, "Next: ", make("code", {}, steps[k].action)),
       make("p", {}, question.text),
-      make("div", { class: "mm-ask" }, ...buttons, button("Skip", "Skip the question", () => { asked.add(k); pending = null; show(k); })));
+      make("div", { class: "mm-ask", role: "group", "aria-label": question.text }, ...buttons, button("Skip", "Skip the question", () => { asked.add(k); pending = null; show(k); })));
     (number ? input : question.pick ? pic.box : buttons[0]).focus({ preventScroll: true });
   }
 
@@ -38,7 +44,7 @@ export function asking(say, score, pic, steps, show) {
     pending = null;
     tally.of += 1;
     tally.right += right;
-    score.textContent = `${tally.right} of ${tally.of} predicted`;
+    count();
     show(k, make("p", {}, make("span", { class: right ? "mm-good" : "mm-bad" },
       right ? "Right: " : `Not ${pic.name(given) ?? given}: `), question.reason));
   }

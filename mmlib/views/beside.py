@@ -6,10 +6,10 @@ from html import escape
 from ..machine import Machine
 from ..trace import Step
 from .differ import MOST, Difference, differences
+from .seen import alternative
 from .state import State
 from .stepper import Live, states, steps_of
 from .still import figure
-from .text import describe
 from .told import Pool, data, track
 from .union import union
 
@@ -78,7 +78,8 @@ class SideBySide(Live):
         out = []
         for side, (name, graph, step) in enumerate(zip(self.names, self.graphs, self.at(self.still))):
             [*_, shown] = states(graph, self.traces[side][:self.still + 1])
-            out.append(figure(graph, shown, describe(step.after), f"{name}: {step.action}{step.outcome}",
+            out.append(figure(graph, shown, alternative(step.after),
+                              f"{name}: {step.action}{step.outcome}",
                               "(Run the cell to step.)" if side else ""))
         words = " ".join([f"Step {self.still + 1} of {self.length}.", *self.told()])
         return "".join(out) + f"<p>{escape(words)}</p>"

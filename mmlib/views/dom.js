@@ -11,10 +11,17 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// What a button is called, where its text does not say it, is shown beside the mouse as well.
 export function button(text, label, press, attributes = {}) {
-  const element = make("button", { type: "button", "aria-label": label, title: label, ...QUIET, ...attributes }, text);
+  const tip = label.toLowerCase().includes(text.toLowerCase()) ? {} : { title: label };
+  const element = make("button", { type: "button", "aria-label": label, ...tip, ...QUIET, ...attributes }, text);
   element.addEventListener("click", press);
   return element;
+}
+
+// Text for who hears the page, beside what only the eye can take in.
+export function heard(text) {
+  return make("span", { class: "mm-heard" }, text);
 }
 
 // A text in which every address below *top* can be clicked: it lights the way through the tables
@@ -30,6 +37,8 @@ export function tableOf(heads, rows) {
   return make("table", {}, ...heads.length ? [head] : [], make("tbody", {}, ...rows));
 }
 
-export function row(cells, attributes = {}) {
-  return make("tr", attributes, ...cells.map((cell) => make("td", {}, ...[cell].flat())));
+// The first cell says what the row is about.
+export function row([first, ...cells], attributes = {}) {
+  return make("tr", attributes, make("th", { scope: "row" }, ...[first].flat()),
+    ...cells.map((cell) => make("td", {}, ...[cell].flat())));
 }

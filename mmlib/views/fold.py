@@ -5,11 +5,21 @@ from ..geometry import PFN_MASK, entry_pfn
 from ..trace import MMState, Snapshot
 
 
+last: list = []                         # a folded state, and its groups: a picture asks four times
+
+
 def groups(now: Snapshot) -> list[list[MMState]]:
     """The mms of a folded state, those that differ in their private frames alone in one group;
     of any other state each for itself."""
     if not now.folded:
-        return [[mm] for mm in (*now.hosts, *(mm for mm in now.mms if mm not in now.hosts))]
+        hosts = now.hosts
+        return [[mm] for mm in (*hosts, *(mm for mm in now.mms if mm not in hosts))]
+    if not last or last[0] is not now:
+        last[:] = now, grouped(now)
+    return last[1]
+
+
+def grouped(now: Snapshot) -> list[list[MMState]]:
     tables, frames = {t.pfn: t for t in now.tables}, {f.pfn: f for f in now.frames}
     threads: dict[str, int] = {}
     for task in now.tasks:

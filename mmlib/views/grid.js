@@ -12,8 +12,9 @@ function mark(level, found) {
 const FEW = 16;
 
 export function grid() {
-  const cells = make("div", { class: "entries large", tabindex: "0", role: "group", ...QUIET });
-  const said = make("p", { class: "entry", role: "status", "aria-live": "polite" });
+  const cells = make("div", { class: "entries large", tabindex: "0", role: "listbox", ...QUIET });
+  const said = make("p", { class: "entry" });
+  const own = `mm-entry-${Math.random().toString(36).slice(2)}`;       // each widget has a module of its own
   const head = make("p", {});
   let now = null, table = null, at = 0, all = [];
 
@@ -28,7 +29,7 @@ export function grid() {
     if (!same) at = table.runs[0]?.[0] ?? 0;
     all = Array.from({ length: many }, (_, i) => {
       const found = entry(table, i);
-      return make("span", { class: found ? "full" : "", "data-i": String(i) }, mark(table.level, found));
+      return make("span", { class: found ? "full" : "", role: "option", "data-i": String(i) }, mark(table.level, found));
     });
     cells.replaceChildren(...all);
     cells.setAttribute("aria-label", `${many} entries of ${table.name}; arrow keys go from one to the next`);
@@ -42,7 +43,7 @@ export function grid() {
     return tableOf(["entry", way ? `address in ${way.mm.who}` : "", "bits", "meaning"], Array.from({ length: many }, (_, i) => {
       const found = entry(table, i);
       return row([make("b", {}, String(i)), way ? linked(hex(way.base + i * size), way.mm.name, now.track.top) : "",
-        make("code", { class: "bits" }, bits(found)), meaning(now, table.level, found)]);
+        bits(found), meaning(now, table.level, found)]);
     }));
   }
 
@@ -59,13 +60,18 @@ export function grid() {
   }
 
   function select(i) {
+    for (const name of ["id", "aria-label", "aria-selected"]) all[at]?.removeAttribute(name);
     all[at]?.classList.remove("at");
     at = Math.max(0, Math.min(all.length - 1, i));
-    all[at].classList.add("at");
     const found = entry(table, at), way = ways(now, table.id)[0];
+    all[at].classList.add("at");
+    all[at].id = own;                   // what is heard when an arrow key has gone there
+    all[at].setAttribute("aria-selected", "true");
+    all[at].setAttribute("aria-label", `entry ${at}: ${meaning(now, table.level, found)}`);
+    cells.setAttribute("aria-activedescendant", own);
     const base = way ? way.base + at * span(now.track, table.level) : 0;
     const where = way ? ["; in ", way.mm.who, ": ", ...linked(hex(base), way.mm.name, now.track.top)] : [];
-    said.replaceChildren(make("b", {}, `Entry ${at}`), ": ", make("code", { class: "bits" }, bits(found)), " ",
+    said.replaceChildren(make("b", {}, `Entry ${at}`), ": ", bits(found), " ",
       meaning(now, table.level, found), ...where);
   }
 

@@ -1,5 +1,5 @@
 // The panels: what happened, mappings, walk, memory, counters. Each can be closed.
-import { button, linked, make, QUIET, row, tableOf } from "./dom.js";
+import { button, heard, linked, make, QUIET, row, tableOf } from "./dom.js";
 import { axis, hex } from "./pure.js";
 import { BITS, frames, indexOf, meaning, pageAt, walk } from "./tables.js";
 
@@ -23,13 +23,15 @@ export function panel(key, title, open = true) {
     if (!late) body.replaceChildren(...[children()].flat());
   }
   set(open);
-  return { box, toggle, set, heading, fill };
+  // Its paragraphs, for who cannot see that they changed.
+  const told = () => [...body.querySelectorAll("p")].map((one) => one.textContent).join(" ");
+  return { box, toggle, set, heading, fill, told };
 }
 
 // Narration: a sentence an event, the kernel's function beside it. *done* of them have happened.
 export function narrated(step, lines, done, top) {
   if (!step.events.length) return make("p", {}, "No event: neither the MMU nor the memory management had work.");
-  return make("ol", {}, ...step.events.slice(0, done || undefined).map(([what, by], i) =>
+  return make("ol", { class: step.events.length > 99 ? "long" : "" }, ...step.events.slice(0, done || undefined).map(([what, by], i) =>
     make("li", done === i + 1 ? { class: "now", "aria-current": "step" } : {},
       ...linked(lines[what], step.mm, top), " ", make("span", { class: "by" }, "(", make("code", {}, lines[by]), ")"))));
 }
@@ -51,7 +53,8 @@ export function mappings(track, pool) {
     const c = colour(track, mm.name);
     const bars = mm.vmas.map(([start, end, perms, backing]) => {
       const bar = button(perms, `Walk ${hex(start)} of ${mm.who}: ${perms} ${backing}`, () => {},
-        { class: `vma ${c} mm-addr`, tabindex: "-1", "data-addr": hex(start), "data-mm": mm.name });
+        { class: `vma ${c} mm-addr`, tabindex: "-1", "data-addr": hex(start), "data-mm": mm.name,
+          title: `${hex(start)}-${hex(end)} ${perms} ${backing}` });
       bar.style.left = `${line.at(start)}%`;
       bar.style.width = `${line.at(end) - line.at(start)}%`;
       return bar;
@@ -95,16 +98,16 @@ export function memory(now, last) {
   else for (let pfn = 0; pfn <= last; pfn++) {
     const one = rows.find((row) => row.pfn <= pfn && pfn < row.pfn + row.count * row.size);
     cells.push(one ? frameOf(now, one, pfn, 1)
-      : make("div", { class: "frame free" }, make("b", {}, String(pfn)), make("br"), "\u00a0"));
+      : make("li", { class: "frame free" }, make("b", {}, String(pfn)), make("br"), "\u00a0", heard("free")));
   }
   const told = [...sums].map(([owner, [t, p]]) => `${short(owner)} ${t} + ${p}`);
   return [make("p", {}, "Tables + pages: ", make("b", {}, told.join(", ") || "none")),
-    make("div", { class: last >= MANY ? "frames wide" : "frames" }, ...cells)];
+    make("ul", { class: last >= MANY ? "frames wide" : "frames", "aria-label": "Frames" }, ...cells)];
 }
 
 function frameOf(now, one, pfn, count) {
   const more = one.size > 1 && (pfn - one.pfn) % one.size;
-  return make("div", { class: `frame ${colour(now.track, one.mm)}${one.many > 1 ? " shared" : ""}` },
+  return make("li", { class: `frame ${colour(now.track, one.mm)}${one.many > 1 ? " shared" : ""}` },
     make("b", {}, count > 1 ? `${pfn}-${pfn + count - 1}` : String(pfn)),
     more ? ` (+${more})` : ` ${one.size > 1 ? "huge" : one.what}${one.many > 1 ? ` x${one.many}` : ""}`,
     make("br"), short(one.owner));
@@ -116,7 +119,7 @@ function short(name) {
 }
 
 // The walk of one address: the VMA that permits, what the TLB has, and the entries on the way.
-export function walked(now, name, addr) {
+export function walked(now, name, addr, [lead, when]) {
   const mm = now.mms.find((one) => one.name === name);
   if (!mm) return [make("p", {}, "This call is about no address, or its address space is gone. Click an address, or type one.")];
   if (!(addr >= 0 && addr < now.track.top)) return [make("p", {}, `${hex(addr)} is beyond the address space.`)];
@@ -125,18 +128,21 @@ export function walked(now, name, addr) {
   const hit = (now.tlbs[cpu] ?? []).find(([who, at]) => who === name && at === Math.floor(addr / now.track.size));
   const path = walk(now, name, addr), end = path.at(-1);
   const rows = path.map(({ table: t, index, found }) => row([make("b", {}, t.name), String(index),
-    make("code", { class: "bits" }, bits(found)), meaning(now, t.level, found)], { class: "walk" }));
+    bits(found), meaning(now, t.level, found)], { class: "walk" }));
   const leaf = end?.found && pageAt(now, end.found.pfn);
   return [
-    make("p", {}, make("b", {}, hex(addr)), ` of ${mm.who}: `, now.track.levels.map((level, i) =>
-      `${level} ${indexOf(now.track, addr, i + 1)}`).reverse().join(", "), `, byte ${addr - page}`),
+    make("p", {}, lead, make("b", {}, hex(addr)), ` of ${mm.who}: `, now.track.levels.map((level, i) =>
+      `${level} ${indexOf(now.track, addr, i + 1)}`).reverse().join(", "), `, byte ${addr - page}${when}`),
     make("p", {}, "VMA: ", vma ? `${hex(vma[0])}-${hex(vma[1])} ${vma[2]} ${vma[3]}` : "there is none",
       cpu === undefined ? "" : `. TLB of CPU ${cpu}: ${hit ? `frame ${hit[2]}, ${hit[3] ? "rw" : "r-"}` : "no entry"}.`),
     tableOf(["table", "entry", "bits", "meaning"], rows),
     make("p", {}, leaf ? `It holds ${leaf.text === "0" ? "zeros" : `"${leaf.text}"`}.` : end ? `The walk ends in ${end.table.name}: there is no page.` : "")];
 }
 
-// Every bit at its place, a dot where it is off.
+// Every bit at its place, a dot where it is off; to be heard without the dots.
 export function bits(found) {
-  return BITS.map(([name, bit]) => found && found.bits & bit ? name : "\u00b7".repeat(name.length)).join(" ");
+  const on = BITS.map(([name, bit]) => found && found.bits & bit ? name : "");
+  const seen = on.map((name, i) => name || "\u00b7".repeat(BITS[i][0].length)).join(" ");
+  return make("span", {}, make("code", { class: "bits", "aria-hidden": "true" }, seen),
+    heard(on.filter(Boolean).join(" ") || "no bit"));
 }

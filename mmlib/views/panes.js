@@ -10,12 +10,13 @@ export function panes(view, pool, go) {
   const maps = panel("maps", "Mappings"), frames = panel("frames", "Memory");
   const counters = panel("counters", "Counters"), told = mappings(view.track, pool);
   const spaces = make("select", { "aria-label": "Address space", ...QUIET });
-  const address = make("input", { type: "text", size: "10", "aria-label": "Address to walk, such as 0x4000", placeholder: "0x4000", ...QUIET });
-  const own = button("Step's", "Walk the address of the step", () => go(null));
+  const address = make("input", { type: "text", size: "13", "aria-label": "Address to walk, such as 0x4000", placeholder: "0x4000", ...QUIET });
+  const own = button("The step's", "Walk the step's address", () => go(null));
   const light = () => {
     const addr = Number(address.value.trim() || NaN), known = Number.isSafeInteger(addr);
     address.setAttribute("aria-invalid", String(!known));
     if (known) go({ mm: spaces.value, addr });
+    else walk.fill(() => make("p", { class: "mm-bad", role: "alert" }, `\u201c${address.value}\u201d is no address: expected a number, such as 0x4000.`));
   };
   address.addEventListener("keydown", (e) => { if (e.key === "Enter") light(); });
   spaces.addEventListener("change", light);
@@ -36,8 +37,10 @@ export function panes(view, pool, go) {
     }
     if (now.mms.some((one) => one.name === mm)) spaces.value = mm;
     if (addr !== null && document.activeElement !== address) address.value = hex(addr);
+    address.setAttribute("aria-invalid", "false");
     own.setAttribute("aria-disabled", String(!way));
-    walk.fill(() => walked(now, addr === null ? null : mm, addr));
+    walk.fill(() => walked(now, addr === null ? null : mm, addr,
+      [way ? "Your address " : "", j ? ", before this call" : ""]));
     follow(events.box);
   }
   return { all: [events, walk, counters, maps, frames], walk, fill };
@@ -73,5 +76,5 @@ export function tablePane() {
   let shown = null;                     // [view, id]
   const hint = "Click a table in the picture, or press Enter on the picture and go to one by arrow keys.";
   const fill = () => box.fill(() => (shown ? entries.fill(shown[0].now, shown[1]) : make("p", {}, hint)));
-  return { box, key: entries.key, fill, open: (view, id) => { shown = [view, id]; box.set(true); fill(); } };
+  return { box, key: entries.key, fill, told: box.told, open: (view, id) => { shown = [view, id]; box.set(true); fill(); } };
 }

@@ -107,6 +107,7 @@ export function mountPlayground(element, host) {
     editor.mark(area.value !== text ? [] : result.told.filter(([, outcome]) => outcome !== "ok").map(([line]) => line));
     told.replaceChildren(...result.told.map(([line, outcome, what, step]) => make("li",
       { class: outcome === "ok" ? "" : "bad" }, button(`line ${line}`, `line ${line}`, () => lead(line, step)), ` ${what}`)));
+    stage.style.minHeight = result.stepper ? "" : `${stage.offsetHeight}px`;      // or the page jumps
     stage.replaceChildren();
     stepper = result.stepper && mount(stage, result.stepper, { index: first ? 0 : result.last });
     call.cast();

@@ -19,6 +19,7 @@ from .controls import offered
 from .differ import differences
 from .esm import assemble, style
 from .outline import describe
+from .seen import alternative
 from .state import state
 from .stepper import states
 from .still import figure
@@ -110,7 +111,7 @@ def still(played: Play, say: str) -> str:
         return out + f"<p>{escape(say)}</p>"
     step, now = played.machine.trace[-1], played.machine.snapshot()
     graph = union([now])
-    return out + figure(graph, state(graph, now, step=step), describe(now), "",
+    return out + figure(graph, state(graph, now, step=step), alternative(now), "",
                         say + " (Run the cell to change it.)")
 
 
@@ -157,8 +158,12 @@ def summed_up(played: Play) -> str:
 
 def figures(played: Play) -> str:
     faults = sum(task.minor_faults + task.major_faults for task in played.machine.registered)
-    return (f"{played.machine.table_count} page tables below the top ones, {faults} page faults "
-            "served.")
+    return (f"{many(played.machine.table_count, 'page table')} below the top ones, "
+            f"{many(faults, 'page fault')} served.")
+
+
+def many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def compared(one: Play, other: Play, names: tuple[str, str], result: dict, name: str) -> dict:

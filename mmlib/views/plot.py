@@ -76,6 +76,27 @@ class Chart:
         return [f"The {name} are larger than the {self.level[0]} from {x} {self.x_name} on."
                 for name, x in self.crossings().items()]
 
+    def seen(self) -> str:
+        """What a look at the chart says: where each curve goes, and which lie upon each other.
+
+        >>> Chart("processes", [1, 9], {"a": [4096, 8192], "b": [4096, 8192], "c": [0, 0]},
+        ...       level=("data", 5000)).seen()
+        'Over processes from 1 to 9: a and b, one upon the other, up from 4 KiB to 8 KiB; c level \
+at 0; data, a line across at 4.9 KiB.'
+        """
+        alike: dict[tuple[int, ...], list[str]] = {}
+        for name, sizes in self.curves.items():
+            alike.setdefault(tuple(sizes), []).append(name)
+        told = []
+        for sizes, names in alike.items():
+            first, last = sizes[0], sizes[-1]
+            way = f"level at {size(first)}" if len(set(sizes)) == 1 else \
+                f"{'up' if last > first else 'down'} from {size(first)} to {size(last)}"
+            told.append(" and ".join(names) + ", one upon the other," * (len(names) > 1) + f" {way}")
+        if self.level:
+            told.append(f"{self.level[0]}, a line across at {size(self.level[1])}")
+        return f"Over {self.x_name} from {self.x[0]} to {self.x[-1]}: {'; '.join(told)}."
+
     def __repr__(self) -> str:
         columns = [[self.x_name, *map(str, self.x)],
                    *([name, *map(size, sizes)] for name, sizes in self.curves.items())]
@@ -90,8 +111,7 @@ class Chart:
         """The table; and an HTML figure, which keeps its alternative text where PNG loses it."""
         data = base64.b64encode(self.png()).decode("ascii")
         caption = " ".join(self.sentences())
-        names = " and ".join(self.curves)
-        alt = f"A chart of {names} over {self.x_name}.\n{self!r}"
+        alt = f"{' '.join([self.seen(), *self.sentences()])}\n{self!r}"
         return {"text/plain": repr(self), "text/html": (
             f'<figure style="margin:0"><img width="640" alt="{escape(alt)}" '
             f'src="data:image/png;base64,{data}">'

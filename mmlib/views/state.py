@@ -63,8 +63,9 @@ def present(graph: Graph, now: Snapshot) -> State:
                 out[f"m{number}"] = out[edge_id(f"m{number}", None, table_id(roots[host.name]))] = \
                     ON, ""
     for task in now.tasks:
-        pill = task_id(task.name, roots[task.mm].node)
-        out[pill] = out[edge_id(pill, None, table_id(roots[task.mm]))] = ON, ""
+        if (top := table_id(roots[task.mm])) in graph.nodes:
+            pill = task_id(task.name, roots[task.mm].node)
+            out[pill] = out[edge_id(pill, None, top)] = ON, ""
     for table in now.tables:
         name = table_id(table)
         if table.published and table.owner in heads:

@@ -14,6 +14,7 @@ from ..trace import Step
 from .ask import QUESTIONS, Question
 from .esm import assemble, style
 from .graph import Graph
+from .seen import alternative
 from .state import State, state
 from .still import figure
 from .text import describe, summary
@@ -89,7 +90,7 @@ class Stepper(Live):
     def figure(self) -> str:
         step = self.trace[self.still]
         head = f"Step {self.still + 1} of {len(self.trace)}: {step.action}{step.outcome}"
-        return figure(self.graph, self.states[self.still], describe(step.after), head,
+        return figure(self.graph, self.states[self.still], alternative(step.after), head,
                       summary(step) + " (Run the cell to step.)")
 
 

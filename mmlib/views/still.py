@@ -10,6 +10,7 @@ from html import escape
 from ..trace import Step
 from .dot import render, state_dot
 from .graph import Graph
+from .seen import alternative
 from .state import State, state
 from .svg import still_svg
 from .text import describe, summary
@@ -35,7 +36,7 @@ def bundle(shown) -> dict[str, str]:
     what = "" if step is None else summary(step)
     told = describe(now)
     return {"text/plain": "\n".join(filter(None, [head, what, told])),
-            "text/html": figure(graph, state(graph, now, step=step), told, head, what)}
+            "text/html": figure(graph, state(graph, now, step=step), alternative(now), head, what)}
 
 
 def figure(graph: Graph, shown: State, alt: str, head: str, what: str) -> str:

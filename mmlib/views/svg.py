@@ -14,12 +14,14 @@ STILL_STYLE = """
 .mm-graph{background:#fff;font:11px Helvetica,Arial,sans-serif}
 .mm-graph text{fill:#222;text-anchor:middle}.mm-graph .head{font-weight:bold;text-anchor:start}
 .mm-graph .many{font-weight:bold;text-anchor:end}.mm-graph rect{fill:#fff;stroke:#222}
-.mm-graph path{fill:none;stroke:#222}.mm-graph .again{fill:none}.mm-graph .cell rect{stroke:#888}
+.mm-graph path{fill:none;stroke:#222}.mm-graph .again,.mm-graph .table>.box{fill:none}
+.mm-graph .paper{stroke:none}.mm-graph .cell rect{stroke:#888}
 .c0 .box,path.c0{stroke:#0072B2}.c1 .box,path.c1{stroke:#B84A00}.c2 .box,path.c2{stroke:#00795A}
 .c3 .box,path.c3{stroke:#7A3E9D}path.c1{stroke-dasharray:6 2}path.c2{stroke-dasharray:2 2}
 path.c3{stroke-dasharray:8 2 2 2}path.c4{stroke-dasharray:12 3}path.c5{stroke-dasharray:4 4}
 .mm-graph .walk rect{fill:#f5e642}.mm-graph path.walk{stroke-width:3}
-.mm-graph .hot .box,.mm-graph .cell.hot rect{stroke:#A8005C;stroke-width:3}
+.mm-graph .hot .box{stroke:#A8005C;stroke-width:3}
+.mm-graph .cell.hot rect{stroke:#A8005C;stroke-width:5;clip-path:inset(0) fill-box}
 """
 
 
@@ -88,9 +90,10 @@ def table(node: Node, many: str, shown: State) -> str:
         cells.append(f'<g {tag(name, "cell", shown)}><rect x="{i * width:g}" y="{HEADER_H}" '
                      f'width="{width:g}" height="{CELL_H}"/><text x="{(i + .5) * width:g}" '
                      f'y="{HEADER_H + 13}">{text}</text></g>')
-    return (f'<rect class="box" width="{whole}" height="{height}" rx="2"/>'
+    box = f'width="{whole}" height="{height}" rx="2"/>'
+    return (f'<rect class="paper" {box}{"".join(cells)}<rect class="box" {box}'    # over its cells
             f'<text class="head" x="4" y="13">{escape(node.label)}</text>'
-            f'<text class="many" x="{whole - 5}" y="13">{escape(many)}</text>{"".join(cells)}')
+            f'<text class="many" x="{whole - 5}" y="13">{escape(many)}</text>')
 
 
 def frame(node: Node, many: str, shown: State) -> str:

@@ -25,9 +25,10 @@ from .fold import groups
 from .graph import Graph, is_link, plain, table_id
 from .micro import micro
 from .outline import who
+from .seen import alternative
 from .state import State, content, delta, encode
 from .svg import STILL_STYLE, union_svg
-from .text import describe, narration, summary
+from .text import narration, summary
 
 COUNTERS = ("faults", "copies", "zero_fills", "cache_fills", "flushes", "flush_targets")
 # Beside the permissions; the letters are those of VmFlags in /proc/PID/smaps, where it has them.
@@ -95,7 +96,7 @@ def told(step: Step, before: Snapshot | None, asked: Question | None, pool: Pool
             "pages": pool(pages(now, pool)),
             "tlbs": pool([[list(entry) for entry in tlb] for tlb in now.tlbs]),
             "cpus": pool({task.mm: task.cpu for task in reversed(now.tasks)}),
-            "counters": list(counters(now).values()), "text": pool.lines(describe(now)),
+            "counters": list(counters(now).values()), "text": pool.lines(alternative(now)),
             "folded": now.folded, "ask": asked.at(before, step) if asked else None}
 
 

@@ -156,8 +156,8 @@ class Builder:
         tables, frames = {t.pfn: t for t in state.tables}, {f.pfn: f for f in state.frames}
         roots = {m.name: m.root for m in state.mms}
         for task in state.tasks:
-            root = roots[task.mm]
-            self.edge(task_id(task.name, root), None, table_id(tables[root[0]]))
+            if (root := roots[task.mm]) in self.lane_of:
+                self.edge(task_id(task.name, root), None, table_id(tables[root[0]]))
         for host in state.hosts:
             if host.root in self.lane_of:
                 self.edge(f"m{self.lane_of[host.root]}", None, table_id(tables[host.root[0]]))

@@ -27,12 +27,13 @@ export function view(track, pool, picked) {
     pic.show(j ? within(states[k - 1], step.micro, j) : states[k],
       way && lit(now, walk(now, way.mm, way.addr), pic.has));
     pic.reveal();
-    pic.box.setAttribute("aria-label", `${named(k, j)}: ${step.action}. ${said(step, j)}`);
+    pic.box.setAttribute("aria-label", j ? `${named(k, j)}: ${said(step, j)} In ${step.action}.`
+      : `${named(k, j)}: ${pool[step.text[0]]} After ${step.action}.`);      // what to see
     Object.assign(self, { now, before: k ? after(k - 1) : null, step, at: [k, j] });
   }
 
   function named(k, j) {
-    return `Step ${k + 1} of ${n}${j ? `, event ${j} of ${counts[k]}` : ""}`;
+    return `Step ${k + 1} of ${n}${j ? `, event ${j} of ${steps[k].events.length}` : ""}`;
   }
 
   function said(step, j) {
