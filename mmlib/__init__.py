@@ -15,7 +15,7 @@ enforces it:
     tables                  page tables: the only way to reach an entry
     pagecache files hugetlb ext4     a file's page cache; the huge page pool; a disk
     vma mm                  what a process may do: VMAs and the list of them
-    sharing tlb             whose tables may be shared; what a CPU remembers
+    sharing tlb             whose tables may be shared; what a CPU remembers, and flushes
     rowwise                 rows of entries that are alike
     unsharerows unshare rmap        letting go of shared tables; who maps a page
     signals unmap           SIGSEGV, SIGBUS, Killed; taking mappings away

@@ -1,7 +1,7 @@
 """The command line: python -m mmlib COMMAND.
 
 Exit status 0 is ok, 1 a difference or a failed check, 2 bad input, which is told in one line:
-file, place, what was expected.
+file, place, what was expected; 130 where SIGINT ended it.
 """
 
 import argparse
@@ -52,6 +52,9 @@ def main(argv: list[str] | None = None) -> int:
     except BadInput as why:
         print(why, file=sys.stderr)
         return 2
+    except KeyboardInterrupt:           # as a shell tells it of a program that SIGINT ended
+        print("interrupted", file=sys.stderr)
+        return 130
     except BrokenPipeError:             # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -6,7 +6,7 @@ from .geometry import PFN_SHIFT, PS, RW, TABLE, A, D, P
 from .lending import Lending
 from .sharing import is_shared
 from .sources import Sources
-from .tlb import SIZE
+from .tlb import SIZE, flush_rows
 from .vma import VMA, anon_vma_prepare
 
 
@@ -32,16 +32,19 @@ class Row(Sources, Lending):
 
     # nothing is mapped ------------------------------------------------------------------------
     def absent(self, table, base: int, run: Run | None) -> None:
-        """Fill empty entries: below *table*, or those of *run*, whose tables are there."""
+        """Fill empty entries: below *table*, or those of *run*, whose tables are there.  Tables
+        that are no objects are filled as a whole: one that is cut forgets that it was in a row."""
+        unit, level, span_of = 2 if self.vma.huge else 1, 0, self.machine.geometry.span
         if run is None:
             level = self.shared_level(table)
             if level is None or level and self.link(table, base, level):
                 return
-        else:
-            level = 0
+        elif run.level != unit or self.addr % span_of(unit):    # or the tables below are missing
+            return
         found = self.source()
         kept = level and not self.vma.huge      # whole tables, which the file keeps
-        if found and kept and (rest := self.end % self.machine.geometry.span(level)):
+        whole = level if kept else unit if run else 0
+        if found and whole and (rest := self.end % span_of(whole)):
             self.end -= rest
             found = self.source() if self.end > self.addr else None
         if found is None or not self.memory.room(2 * self.pages + 9):
@@ -51,7 +54,6 @@ class Row(Sources, Lending):
         if frames is None:
             return
         pfn, step = frames
-        unit = 2 if self.vma.huge else 1
         if run is not None:
             self.refill(pfn, step, bits)
         elif kept:
@@ -123,11 +125,7 @@ class Row(Sources, Lending):
             self.memory.zero.mapcount -= self.pages
         if self.walk:
             self.mm.cpus[self.task.cpu] = None
-        for cpu in self.mm.cpus:
-            self.machine.tlbs[cpu].drop(self.mm, self.addr >> self.shift, self.end >> self.shift)
-        if self.mm.cpus:
-            self.machine.count["flushes"] += self.pages
-            self.machine.count["flush_targets"] += self.pages * len(self.mm.cpus)
+        flush_rows(self.machine, self.mm, self.addr, self.end, self.pages)
         return pfn
 
     # when it is done ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from .geometry import GUARD, NX, PROTNONE, PS, RW, US, D, P, entry_pfn
 from .memory import ZERO_PFN
 from .sharing import cache_key, is_shared, shareable
-from .vma import VM_ACCESS_FLAGS, VM_EXEC, VM_WRITE
+from .vma import VM_ACCESS_FLAGS, VM_EXEC, VM_MAYBE_GUARD, VM_WRITE
 
 
 def check_tables(machine, mm) -> None:
@@ -44,7 +44,9 @@ def check_shared(machine, mm, start: int, end: int, table, later: int = 0) -> No
     """Tables that map [start, end), *later* pages into what *table* tells, are shared with a VMA
     that may."""
     vma, where = mm.find_vma(start), (mm.name, hex(start), table)
-    assert vma is not None and end <= vma.end and shareable(vma, start, table.level), where
+    assert vma is not None and end <= vma.end, where
+    before = vma.copy(flags=vma.flags & ~VM_MAYBE_GUARD)    # a merge may have brought that later
+    assert shareable(before, start, table.level), where
     if table.home is not None:
         mapping, key = table.home
         assert vma.file.inode.mapping is mapping, where

@@ -12,10 +12,11 @@ import sys
 import time
 from contextlib import contextmanager
 
-from .abi import MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED
+from .abi import MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, MSHAREFS_CREATE_MAPPING
 from .geometry import X86_64
 from .kinds import BadInput
 from .machine import Machine
+from .msharefile import MshareCreate
 from .sharing import FileTableCache, Private
 
 PAGE, HUGE, SLOT = X86_64.page_size, X86_64.huge_size, X86_64.entry_span(4)
@@ -32,6 +33,8 @@ REGIMES = {
     "cache": (FileTableCache, False, False),
     "mshare": (Private, False, False),
 }
+KNOWN = REGIMES | {"mshare-2025": REGIMES["mshare"]}    # is asked for by name: `all` is the others
+MOST = 1 << 22                          # processes: no kernel has more (PID_MAX_LIMIT)
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -41,8 +44,8 @@ def options(parser: argparse.ArgumentParser) -> None:
                         help="shift the start against the file's offset 0, by whole pages")
     parser.add_argument("--diverge", type=int, default=0, metavar="N",
                         help="each process then makes N pages its own")
-    parser.add_argument("--sharing", choices=(*REGIMES, "all"), default="all", metavar="REGIME",
-                        help=f"{', '.join(REGIMES)}, or all (default)")
+    parser.add_argument("--sharing", choices=(*KNOWN, "all"), default="all", metavar="REGIME",
+                        help=f"{', '.join(KNOWN)}, or all but the last (default)")
     parser.add_argument("--on", choices=("sim", "linux"), default="sim",
                         help="the simulator (default) or, private only, this computer's kernel")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -54,7 +57,7 @@ def size(text: str) -> int:
     >>> size("300GiB"), size("12KiB"), size("4096")
     (322122547200, 12288, 4096)
     """
-    found = re.fullmatch(r"(\d{1,18})\s*(|B|KiB|MiB|GiB|TiB)", text)
+    found = re.fullmatch(r"([0-9]{1,18})\s*(|B|KiB|MiB|GiB|TiB)", text)
     if not found:
         raise argparse.ArgumentTypeError(f"expected bytes such as 300GiB, not {text!r}")
     return int(found[1]) * UNITS[found[2]]
@@ -63,13 +66,9 @@ def size(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """The command; raises BadInput."""
     check(args)
-    regimes = list(REGIMES) if args.sharing == "all" else [args.sharing]
-    if args.on == "linux":
-        rows = [on_linux(args)]
-    else:
-        with collector_off():
-            rows = [measure(regime, args.size, args.processes, args.misalign, args.diverge,
-                            progress) for regime in regimes]
+    rows = [on_linux(args)] if args.on == "linux" else [measure(
+        regime, args.size, args.processes, args.misalign, args.diverge, progress)
+        for regime in (REGIMES if args.sharing == "all" else [args.sharing])]
     told = {"size": args.size, "processes": args.processes, "misalign": args.misalign,
             "peak_rss_bytes": peak(), "rows": rows}
     print(json.dumps(told) if args.json else table(told))
@@ -78,17 +77,19 @@ def run(args: argparse.Namespace) -> int:
 
 def check(args: argparse.Namespace) -> None:
     """Raises BadInput for what cannot be mapped."""
-    for name, value, least in (("size", args.size, 1), ("processes", args.processes, 1),
-                               ("diverge", args.diverge, 0)):
-        if value < least:
+    for name, least in (("size", 1), ("processes", 1), ("diverge", 0)):
+        if (value := getattr(args, name)) < least:
             raise BadInput(f"--{name}: expected at least {least}, not {value}")
+    if args.processes > MOST:
+        raise BadInput(f"--processes: expected at most {MOST}, not {args.processes}")
     if args.size % PAGE or args.misalign % PAGE:
         raise BadInput(f"--size, --misalign: expected multiples of {PAGE}, not {args.size} and "
                        f"{args.misalign}")
     if args.misalign + args.size > X86_64.task_size - 2 * SLOT:
         raise BadInput(f"--size: expected a region that fits the address space, not {args.size}")
     if args.diverge * args.processes > args.size // HUGE:
-        raise BadInput("--diverge: expected no more pages than every 2 MiB of the region one")
+        raise BadInput(f"--diverge: expected at most {args.size // HUGE // args.processes}, one "
+                       f"page in each 2 MiB of the region, not {args.diverge}")
     if args.on == "linux" and (args.sharing not in ("private", "all") or args.diverge):
         raise BadInput("--on linux: expected --sharing private, without --diverge")
 
@@ -100,12 +101,12 @@ def measure(regime: str, size: int, processes: int, misalign: int = 0, diverge: 
     >>> row = measure("cache", 1 << 30, 3); row["tables"], row["faults"]
     ({'pgd': 3, 'pud': 3, 'pmd': 1, 'pte': 512}, 262146)
     """
-    huge = REGIMES[regime][1]
+    huge = KNOWN[regime][1]
     if huge and (size % HUGE or misalign % HUGE):
         what = "start" if misalign % HUGE else "length"
         return {"regime": regime,
                 "skipped": f"EINVAL: the {what} is not a multiple of {HUGE}, the size of a page"}
-    if regime == "mshare" and diverge:
+    if regime.startswith("mshare") and diverge:
         return {"regime": regime, "skipped": "EINVAL: a page within a region is everybody's"}
     start = time.perf_counter()
     with collector_off():
@@ -134,7 +135,7 @@ def collector_off():
 def experiment(regime: str, size: int, processes: int, misalign: int = 0,
                diverge: int = 0, watch=None, cpus: int = 1) -> Machine:
     """The machine after the run; the processes are dealt out to its CPUs in turn."""
-    policy, huge, threads = REGIMES[regime]
+    policy, huge, threads = KNOWN[regime]
     machine = Machine(sharing=policy(), trace=False, cpus=cpus,
                       huge_pages=(size // HUGE + diverge * processes) * huge)
     if huge:
@@ -144,18 +145,19 @@ def experiment(regime: str, size: int, processes: int, misalign: int = 0,
     else:
         file = machine.memfd("db", size)
     at, first, length, page = SLOT + misalign, None, size, HUGE if huge else PAGE
-    if regime == "mshare":              # a region of its own, made of whole slots: no file offset
-        machine.mount("msharefs", "/mshare")
+    if regime.startswith("mshare"):     # a region of its own, made of whole slots: no file offset
+        machine.mount("msharefs", "/mshare", version=2025 if regime == "mshare-2025" else 2022)
         file, at, length = machine.open("/mshare/db"), SLOT, -(-size // SLOT) * SLOT
+        if regime == "mshare-2025":
+            file.truncate(length)
+            inside = MshareCreate(0, size, 0, "rw", MAP_SHARED | MAP_FIXED)
+            file.ioctl(MSHAREFS_CREATE_MAPPING, inside)
     numbers = range(processes)
     for number in watch(regime, numbers) if watch else numbers:
-        if threads and first:
-            task = first.clone(f"p{number}")
-        else:
-            task = machine.spawn(f"p{number}")
+        task = (first.clone if threads and first else machine.spawn)(f"p{number}")
+        if not threads or not first:
             task.mmap(at, length, "rw", MAP_SHARED | MAP_FIXED_NOREPLACE, file)
-        if cpus > 1:
-            task.run_on(number % cpus)
+        task.run_on(number % cpus)
         task.touch(at, size, write=first is None)
         first = first or task
     stride = size // (diverge * processes or 1) // HUGE * HUGE
@@ -190,9 +192,7 @@ def on_linux(args: argparse.Namespace) -> dict:
 
 
 def peak() -> int | None:
-    """The most memory that this process ever had, in bytes; None where nobody counts it.
-
-    getrusage(2) would tell that of the program that started this one, if it was more."""
+    """The most bytes that this process ever had, not its parent (getrusage); None: unknown."""
     try:
         with open("/proc/self/status", encoding="ascii") as status:
             return next(int(line.split()[1]) << 10 for line in status if line[:5] == "VmHWM")

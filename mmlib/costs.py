@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .cost import LEVELS, REGIMES, UNITS, measure
+from .cost import KNOWN, LEVELS, REGIMES, UNITS, measure
 
 COLUMNS = tuple(name.upper() for name in reversed(LEVELS))       # PGD first, as an address is walked
 
@@ -25,8 +25,8 @@ class Costs:
                  regimes: Iterable[str] = tuple(REGIMES)):
         self.regimes = tuple(regimes)
         for name in self.regimes:
-            if name not in REGIMES:
-                raise ValueError(f"{name!r} is none of {', '.join(REGIMES)}")
+            if name not in KNOWN:
+                raise ValueError(f"{name!r} is none of {', '.join(KNOWN)}")
         self.size, self.processes, self.misalign, self.diverge = size, processes, misalign, diverge
         self.rows = [measure(name, size, processes, misalign, diverge) for name in self.regimes]
 

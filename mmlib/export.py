@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .image import check_geometry, description, write_memory
 from .kinds import BadInput, at, shown
-from .loading import Recording, load, printable
+from .loading import Recording, folder, load, printable
 from .scenario import Stage
 from .worlds import simulator
 
@@ -23,7 +23,7 @@ def options(parser: argparse.ArgumentParser) -> None:
                         help="the last op to be run, counted from 0 (all)")
     parser.add_argument("--sharing", choices=("private", "cache"),
                         help="run with private page tables or with the file table cache")
-    parser.add_argument("--out", metavar="DIR", required=True, type=Path,
+    parser.add_argument("--out", metavar="DIR", required=True, type=folder,
                         help="the folder to write to; it is made if need be")
 
 

@@ -51,6 +51,8 @@ def copy_page_range(machine, parent: MM, child: MM, vma: VMA) -> None:
     made = {parent.pgd: child.pgd}
     at_once = machine.memory.frames is None             # else memory may end half-way
     found = tables.runs(parent.pgd, vma.start, vma.end) if at_once else []
+    if not all(run.leaf for *_, run in found):          # shared tables, and a guard region beyond
+        at_once, found = False, []
     links = list(tables.links(parent.pgd, vma.start, vma.end, runs=not at_once))
     for addr, above, index, table in above_pmds(links) if vma.huge else links:
         new = tables.child(made[above], index)

@@ -83,7 +83,7 @@ class Lending:
                     return None
                 continue
             upto = there + (upto - there) // span * span
-            if upto == there or not run.bits:
+            if upto == there or not run.bits or table.level <= level:   # or it is an object
                 return None
             self.end = self.addr + upto - there
             if run.level == level:

@@ -4,8 +4,10 @@ A file that keeps the rules of docs/formats.md becomes a `Recording`; any other 
 text is one line: file, place (sequence, op, field), what was expected, what was found.
 """
 
+import argparse
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import formats
 from .formats import FORMATS
@@ -50,6 +52,13 @@ def load(path: str) -> Recording:
 def printable(name: str) -> str:
     """A name in a message: one line that every terminal can show."""
     return name if name.isprintable() else ascii(name)
+
+
+def folder(text: str) -> Path:
+    """The folder of that name; an empty one would be where we are (an unset variable of a shell)."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a folder, such as ., not ''")
+    return Path(text)
 
 
 def read_json(path: str):

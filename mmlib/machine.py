@@ -106,7 +106,8 @@ class Machine:
     def branch(self, n: int) -> "Machine":
         """A fresh machine in the state after ``trace[n]``, to go on differently from there."""
         if not 0 <= number("n", n) < len(self.trace):
-            raise ValueError(f"n is a step of the trace, 0 to {len(self.trace) - 1}, not {n}")
+            steps = f"0 to {len(self.trace) - 1}" if self.trace else "which has none"
+            raise ValueError(f"n is a step of the trace, {steps}, not {n}")
         other = Machine(**self._options)
         replay(other, self.calls[:n + 1], self.trace)
         return other
@@ -251,6 +252,8 @@ class Machine:
     @call
     def _set_flush_sharers(self, all_of_them: bool) -> None:
         self._flush_sharers = all_of_them
+        if not all_of_them:             # what a CPU was not told may hit in a row: never by the row
+            self.tables.bulk = False
 
     @call
     def shrink(self) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from .files import oserror
 from .mm import MM
 from .tables import Ptdesc
-from .tlb import flush_range, is_told
+from .tlb import flush_range, flush_rows, is_told
 from .unmap import do_munmap, exit_mmap
 from .vma import (
     VM_ACCESS_FLAGS,
@@ -193,10 +193,11 @@ class Region:
         for vma in [v for v in self.guests if v.mm is task.mm]:
             do_munmap(self.machine, task.mm, vma.start, vma.end)
 
-    def flush(self, start: int, end: int) -> None:
-        """The host's entries in [start, end) have changed: every guest may hold translations."""
+    def flush(self, start: int, end: int, count: int = 1) -> None:
+        """The host's entries in *count* parts of [start, end) have changed: every guest may hold
+        translations."""
         for vma in list(self.guests):
             if is_told(self.machine, vma.mm):
                 shift = vma.start - self.start
-                flush_range(self.machine, vma.mm, max(start + shift, vma.start),
-                            min(end + shift, vma.end))
+                flush_rows(self.machine, vma.mm, max(start + shift, vma.start),
+                           min(end + shift, vma.end), count)

@@ -69,10 +69,10 @@ class Region2025(Region):
     def unlinked_by(self, task) -> None:
         """Only the name goes."""
 
-    def flush(self, start: int, end: int) -> None:
+    def flush(self, start: int, end: int, count: int = 1) -> None:
         """Every CPU forgets everything of the region (flush_tlb_all)."""
         told = [vma.mm for vma in self.guests if is_told(self.machine, vma.mm)]
-        flush_cpus(self.machine, told, self.host.name, start, end)
+        flush_cpus(self.machine, told, self.host.name, start, end, count)
 
     def owner_exits(self) -> None:
         """All that is inside is unmapped; guests keep their VMA and get SIGSEGV."""

@@ -11,7 +11,7 @@ import sysconfig
 from pathlib import Path
 
 from .kinds import BadInput
-from .loading import printable
+from .loading import folder, printable
 
 PACKAGE = Path(__file__).resolve().parent
 PARTS = ("*.md", "LICENSE*", "CITATION.cff", "docs/*", "notebooks/*.ipynb", "tests/data/*",
@@ -19,7 +19,7 @@ PARTS = ("*.md", "LICENSE*", "CITATION.cff", "docs/*", "notebooks/*.ipynb", "tes
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dir", metavar="DIR", type=Path,
+    parser.add_argument("dir", metavar="DIR", type=folder,
                         help="the folder to write to; it is made if need be")
 
 

@@ -55,7 +55,9 @@ class Runs:
         return value if x == lo else self._shift(value, x - lo)
 
     def within(self, lo: int, hi: int) -> list[tuple]:
-        """The ranges that meet [lo, hi), cut to it."""
+        """The ranges that meet [lo, hi), cut to it; none if that is empty."""
+        if lo >= hi:
+            return []
         found = self._runs[max(bisect_right(self._los, lo) - 1, 0):bisect_left(self._los, hi)]
         if found and found[0][1] <= lo:
             del found[0]
@@ -109,6 +111,8 @@ class Runs:
 
     def take(self, lo: int, hi: int) -> list[tuple]:
         """Take [lo, hi) out; the ranges that were in it."""
+        if lo >= hi:
+            return []
         first = max(bisect_right(self._los, lo) - 1, 0)
         if first < len(self._runs) and self._runs[first][1] <= lo:
             first += 1

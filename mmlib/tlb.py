@@ -1,4 +1,4 @@
-"""What each CPU remembers of its walks, and how it is made to forget.
+"""What each CPU remembers of its walks, how it is made to forget, and where that is counted.
 
 64 entries a CPU, least recently used first out, keyed by mm and page as with PCIDs: a switch of
 the address space flushes nothing.
@@ -85,6 +85,9 @@ class TLB:
 
 def flush_rows(machine, mm, start: int, end: int, count: int) -> None:
     """As *count* flushes of parts of [start, end), one after the other; one event."""
+    if mm.region is not None and count:
+        mm.region.flush(start, end, count)
+        return
     if not mm.cpus or not count:
         return
     flush_range(machine, mm, start, end)
@@ -114,12 +117,13 @@ def is_told(machine, mm) -> bool:
     return machine.flush_sharers or mm.region is not None or caller is not None and mm is caller.mm
 
 
-def flush_cpus(machine, mms: list, name: str, start: int, end: int) -> None:
-    """Every CPU of the machine forgets all that it holds of *mms* (flush_tlb_all)."""
+def flush_cpus(machine, mms: list, name: str, start: int, end: int, count: int = 1) -> None:
+    """Every CPU of the machine forgets all that it holds of *mms*, *count* times
+    (flush_tlb_all)."""
     shift = machine.geometry.page_shift
     for tlb in machine.tlbs:
         for mm in mms:
             tlb.drop(mm, 0, machine.geometry.task_size >> shift)
-    machine.count["flushes"] += 1
-    machine.count["flush_targets"] += len(machine.tlbs)
+    machine.count["flushes"] += count
+    machine.count["flush_targets"] += count * len(machine.tlbs)
     machine.emit("flush", name, end - start >> shift, len(machine.tlbs))

@@ -110,14 +110,16 @@ def flush_row_sharers(machine, mapping, lo: int, hi: int, page: int, level: int)
     span, below = geometry.span(level), geometry.entries ** (level - 1)
     for vma in mapping.i_mmap:
         start = vma.start + (page - vma.pgoff << tables.shift)
-        end = min(start + (hi - lo) * span, vma.end)
+        start, end = max(start, vma.start), min(start + (hi - lo) * span, vma.end)
         if start >= end or not is_told(machine, vma.mm):
             continue
-        for base, _, run in tables.runs(vma.mm.pgd, max(start, vma.start), end, cut=False):
+        for base, _, run in tables.runs(vma.mm.pgd, start, end, cut=False):
             if not run.leaf and run.level == level + 1:
-                unit = geometry.bits * level
-                first = max(run.pfn + (run.lo >> unit), lo)
-                last = min(run.pfn + (run.hi >> unit), hi)
+                unit = geometry.bits * level        # a run may go on in the next VMA
+                low = max(run.lo, start - base >> tables.shift)
+                high = min(run.hi, end - base >> tables.shift)
+                first = max(run.pfn + (low >> unit), lo)
+                last = min(run.pfn + (high >> unit), hi)
                 if first < last:
                     at = base + (first - run.pfn) * span
                     flush_rows(machine, vma.mm, at, at + (last - first) * span,

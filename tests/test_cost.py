@@ -55,6 +55,17 @@ def test_huge_pages_cannot_be_shifted_by_small_ones(regime):
     assert row["tables"]["pmd"] == 6 and row["faults"] == 3 * 512
 
 
+@pytest.mark.parametrize("size, shift", [(300 * GIB, 0), (300 * GIB, 12 << 10), (12 << 10, 4096)])
+def test_both_rules_of_msharefs_cost_the_same(size, shift):
+    """`mshare-2025` is asked for by name: `all` is the other seven."""
+    old, new = (cost.measure(name, size, 40, shift) for name in ("mshare", "mshare-2025"))
+    assert new | {"seconds": 0} == old | {"seconds": 0, "regime": "mshare-2025"}
+    assert Costs(size, 2, regimes=["mshare-2025"])["mshare-2025"]["tables"]["pgd"] == 3
+    validate(cost.experiment("mshare-2025", size, 3, shift))
+    assert "mshare-2025" not in Costs(4096, 1).regimes
+    assert "skipped" in cost.measure("mshare-2025", size, 1, 0, 1)
+
+
 def brute_force(regime: str, size: int, processes: int, shift: int) -> tuple[int, ...]:
     """Tables by level, PGD first, as sets of addresses: no machine and no formula."""
     shift = 0 if regime == "mshare" else shift
@@ -258,11 +269,20 @@ def test_a_table_for_people(capsys):
 @pytest.mark.parametrize("args", [
     ["--size", "5"], ["--size", "x"], ["--size", "0"], ["--processes", "0"], ["--misalign", "7"],
     ["--sharing", "none"], ["--size", "200TiB"], ["--diverge", "-1"],
-    ["--size", "2MiB", "--diverge", "9"], ["--on", "linux", "--sharing", "cache"]])
+    ["--size", "2MiB", "--diverge", "9"], ["--on", "linux", "--sharing", "cache"],
+    ["--processes", "5000000"]])
 def test_bad_input(args, capsys):
     """One line on stderr, and exit status 2."""
     assert main(["cost", *args]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
+    """As a shell tells it: 128 and the number of the signal."""
+    def interrupted(*args):
+        raise KeyboardInterrupt
+    monkeypatch.setattr(cost, "measure", interrupted)
+    assert main(["cost"]) == 130 and capsys.readouterr() == ("", "interrupted\n")
 
 
 def test_sizes():

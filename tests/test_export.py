@@ -473,6 +473,7 @@ def test_our_own_format(tmp_path):
     (["--sequence", "none"], "--sequence: expected the id of a sequence (fileprivate-000, ...)"),
     (["--sharing", "mshare"], "--sharing: invalid choice"),
     (["--out", str(DATA / "examples-30.json")], "expected a folder that can be written"),
+    (["--out", ""], "--out: expected a folder, such as ., not ''"),
 ])
 def test_bad_input_is_told_in_one_line(arguments, told, tmp_path, capsys):
     """Exit status 2, and what was expected."""

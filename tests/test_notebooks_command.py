@@ -111,3 +111,10 @@ def test_a_wheel_brings_the_course(tmp_path):
         subprocess.run([python, "-m", *module], cwd=tmp_path, env=alone, check=True)
     assert files(tmp_path / "course") == {
         name: path.read_bytes() for name, path in notebooks.course().items()}
+
+
+def test_an_empty_name_is_no_folder(tmp_path, monkeypatch, capsys):
+    """A variable that a shell has not set must not fill the folder where it stands."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["notebooks", ""]) == 2
+    assert "expected a folder" in capsys.readouterr().err and not list(tmp_path.iterdir())

@@ -9,15 +9,18 @@ from test_properties import (
     PAGE,
     Pressure,
     World,
+    outcome,
     policy,
     resolved,
     wander,
     wind_up,
 )
-from regions import SLOT, S, create
+from regions import SLOT, S, create, unmap
 
 from mmlib import (
+    MADV_DONTDUMP,
     MADV_DONTNEED,
+    MADV_GUARD_INSTALL,
     MAP_FIXED,
     MAP_SHARED,
     TINY,
@@ -30,6 +33,7 @@ from mmlib import (
 )
 from mmlib.geometry import PFN_MASK, PFN_SHIFT, PS, P, entry_pfn
 from mmlib.memory import ZERO_PFN
+from mmlib.vma import VM_MAYBE_GUARD
 
 
 @pytest.fixture(autouse=True)
@@ -71,19 +75,21 @@ def page(machine: Machine, pfn: int) -> tuple:
 class Both(Pressure):
     """Each call on two machines that differ in their store."""
 
-    def begin(self, sharing, around: int):
+    def begin(self, sharing, around: int, judge=dense_machine, **more):
         how = {"sharing": sharing, "huge_pages": 5, "cpus": 2, "trace": False,
-               "fault_around": around}
+               "fault_around": around, **more}
         self.world = World(Machine(TINY, **how))
-        self.judge = World(dense_machine(TINY, **how))
+        self.judge = World(judge(TINY, **how))
         self.run(0, "mmap", 4 * PAGE, 4 * PAGE, "rw", ANON | MAP_FIXED)
         self.mmap_span(0, 16, "rw", 0)
 
     def run(self, task, name, *args):
         tasks = self.machine.tasks
         if not tasks:
-            for world in (self.world, self.judge):
-                world.machine.spawn()
+            spawned = [outcome(world.machine.spawn)[0] for world in (self.world, self.judge)]
+            assert spawned[0] == spawned[1]
+            if spawned[0] == "error":
+                return
         if name in ("fork", "clone") and len(tasks) == 4:
             return
         task %= len(tasks)
@@ -130,6 +136,23 @@ def test_long_walks_on_both_stores(seed):
     wind_up(calls.world.machine), wind_up(calls.judge.machine)
 
 
+def watched(geometry, **how) -> Machine:
+    """A machine that records every call."""
+    return Machine(geometry, **how | {"trace": True})
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_who_is_watched_does_the_same(seed):
+    """With a trace and without one, also where memory is short; and made again from the trace."""
+    rng = random.Random(seed)
+    calls = Both()
+    calls.begin(rng.choice([Private(), None, policy(rng)]), rng.choice([1, 4]), watched,
+                memory=rng.choice([None, rng.randint(24, 34) * PAGE, rng.randint(30, 90) * PAGE]))
+    wander(calls, rng, 100)
+    machine = calls.judge.machine
+    assert seen(machine.branch(len(machine.trace) - 1)) == seen(machine)
+
+
 @pytest.mark.parametrize("version", [2022, 2025])
 @pytest.mark.parametrize("seed", range(20))
 def test_guests_of_a_region_on_both_stores(seed, version):
@@ -173,3 +196,114 @@ def test_guests_of_a_region_on_both_stores(seed, version):
         assert answers[0] == answers[1], (name, args)
         for mine, other in zip(seen(both[0]), seen(both[1])):
             assert mine == other, (name, args)
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("let_go", ["opts out", "splits"])
+def test_a_row_of_shared_tables_is_let_go_and_filled_again(let_go, write):
+    """What stays are PMD tables without an entry: a page is below a PTE table, which is to come."""
+    both, pages = [], 64
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=FileTableCache(("pte",)))
+        task, file = here.spawn("a"), here.memfd("f", pages * PAGE)
+        task.mmap(S, pages * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, pages * PAGE, write)
+        if let_go == "opts out":
+            task.share_tables = False
+        else:
+            task.mprotect(S + PAGE, (pages - 2) * PAGE, "r")
+            task.mprotect(S + PAGE, (pages - 2) * PAGE, "rw")
+        task.touch(S, pages * PAGE, write)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("first, pages", [(0, 22), (5, 30), (16, 7), (33, 31)])
+def test_a_row_that_was_truncated_is_filled_again_in_part(first, pages, write):
+    """Its tables stayed; the first and the last of them are filled in part."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=Private())
+        task, file = here.spawn("a"), here.memfd("f", 64 * PAGE)
+        task.mmap(S, 64 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, 64 * PAGE, True)
+        file.truncate(0), file.truncate(64 * PAGE)
+        task.touch(S + first * PAGE, pages * PAGE, write)
+        validate(here)
+        assert task.rss == pages * PAGE
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+@pytest.mark.parametrize("first, pages", [(0, 30), (16, 16), (2, 44)])
+def test_guests_are_told_of_a_row_that_their_host_lets_go(first, pages):
+    """No CPU runs a host: its guests' CPUs remember what a row of shared tables led to."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, cpus=2, trace=False, sharing=FileTableCache(("pte",)))
+        here.mount("msharefs", "/ms", version=2025)
+        task, file = here.spawn("a"), here.open("/ms/r")
+        file.truncate(SLOT)
+        create(file, 0, 48)
+        task.mmap(S, SLOT, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, 48 * PAGE)
+        unmap(file, first, pages)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_a_table_that_is_an_object_is_borrowed_as_it_is():
+    """Its entries may be a row; the table itself is in none."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, huge_pages=8, cpus=2)
+        here.mount("hugetlbfs", "/huge")
+        file = here.open("/huge/f")
+        a, b = here.spawn("a"), here.spawn("b")
+        for task in (a, b):
+            task.mmap(S, 32 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        a.touch(S, 32 * PAGE)
+        a.run_on(1), a.load(S)                          # the MMU walks through its first PMD table
+        b.touch(S, 32 * PAGE, True)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_each_mapping_of_a_row_is_told_of_its_own_tables():
+    """Two VMAs of one process lead to the halves of a row: no table is flushed twice."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=FileTableCache(("pte",)))
+        task, file = here.spawn("a"), here.memfd("f", 16 * PAGE)
+        task.mmap(S, 16 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.touch(S, 16 * PAGE, True)
+        task.madvise(S, 8 * PAGE, MADV_DONTDUMP)
+        file.truncate(0)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
+
+
+def test_a_guard_region_that_a_merge_brings_leaves_shared_tables_alone():
+    """The VMA may share no more from then on; what was linked before, stays right."""
+    both = []
+    for make in (Machine, dense_machine):
+        here = make(TINY, trace=False, sharing=FileTableCache())
+        task, file = here.spawn("a"), here.memfd("f", 16 * PAGE)
+        task.mmap(S, 16 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
+        task.mprotect(S + 8 * PAGE, 8 * PAGE, "r")
+        task.touch(S, 8 * PAGE, True)
+        task.madvise(S + 12 * PAGE, PAGE, MADV_GUARD_INSTALL)
+        task.mprotect(S + 8 * PAGE, 8 * PAGE, "rw")
+        assert len(task.maps()) == 1 and task.mm.vmas[0].flags & VM_MAYBE_GUARD
+        validate(here)
+        task.fork("b").touch(S, 12 * PAGE, True)
+        validate(here)
+        task.madvise(S, PAGE, MADV_GUARD_INSTALL)
+        validate(here)
+        both.append(here)
+    assert seen(both[0]) == seen(both[1])
