@@ -175,22 +175,30 @@ def choose_theme(page, theme):
 
 
 @contextmanager
-def ran(chromium, jupyterlab, path, shown, **options):
-    """A notebook, open and run, until an element *shown* is there: an `OpenNotebook` that also
-    has what its page logged as errors."""
+def opened(chromium, address, **options):
+    """A page of JupyterLab with a notebook, its kernel idle: an `OpenNotebook` that also has what
+    its page logged as errors since."""
     context = chromium.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(30_000)
     notebook = OpenNotebook(page)
     notebook.logged = []
-    page.goto(f"{jupyterlab.url}/doc/tree/{path}?token={jupyterlab.token}&reset")
+    page.goto(address)
     notebook.wait_idle()
     page.on("console", lambda message: notebook.logged.append(message.text)
             if message.type == "error" else None)
-    assert notebook.run_all() is True
-    shown(page).wait_for()
     yield notebook
     context.close()
+
+
+@contextmanager
+def ran(chromium, jupyterlab, path, shown, **options):
+    """The same of a notebook that was run, until an element *shown* is there."""
+    address = f"{jupyterlab.url}/doc/tree/{path}?token={jupyterlab.token}&reset"
+    with opened(chromium, address, **options) as notebook:
+        assert notebook.run_all() is True
+        shown(notebook.page).wait_for()
+        yield notebook
 
 
 @pytest.fixture

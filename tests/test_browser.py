@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from conftest import OpenNotebook, choose_theme, ran
+from conftest import choose_theme, opened, ran
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -208,17 +208,9 @@ def two(own, page):
 @pytest.fixture(scope="module")
 def course(chromium, jupyterlab):
     """A page in which notebooks are opened one after the other."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 1600})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    notebook = OpenNotebook(page)
-    notebook.logged = []
-    page.goto(f"{jupyterlab.url}/lab/tree/notebooks/{NOTEBOOKS[0]}?token={jupyterlab.token}&reset")
-    notebook.wait_idle()
-    page.on("console", lambda message: notebook.logged.append(message.text)
-            if message.type == "error" else None)
-    yield notebook
-    context.close()
+    address = f"{jupyterlab.url}/lab/tree/notebooks/{NOTEBOOKS[0]}?token={jupyterlab.token}&reset"
+    with opened(chromium, address, viewport={"width": 1280, "height": 1600}) as notebook:
+        yield notebook
 
 
 def show(notebook, name):

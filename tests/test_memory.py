@@ -1,11 +1,8 @@
 """Frames: who gets which, and what is in them."""
-import random
-
 import pytest
 
 from mmlib import TINY, X86_64
 from mmlib.memory import ZERO_PFN, Folio, Memory, OutOfMemory
-from mmlib.runs import Runs
 
 
 @pytest.fixture
@@ -186,34 +183,3 @@ def test_a_state_is_made_anew_only_when_something_changed(memory):
     assert folio.state() is before
     memory.write(folio, 0, b"x")
     assert folio.state() is not before and folio.state().head[:1] == b"x"
-
-
-@pytest.mark.parametrize("seed", range(30))
-def test_runs_are_a_dict_of_numbers(seed):
-    """After random calls: the same values as number by number, in ranges that are apart, in order,
-    and joined where one continues the other."""
-    rng, runs, model = random.Random(seed), Runs(lambda value, n: value + n), {}
-    for _ in range(120):
-        lo = rng.randrange(40)
-        hi = lo + rng.randint(1, 12)
-        what, by = rng.choice(["add", "take", "alter", "look"]), rng.randrange(3)
-        inside = {n: model[n] for n in range(lo, hi) if n in model}
-        if what == "add" and not inside:
-            runs.add(lo, hi, lo + by)
-            model |= {n: n + by for n in range(lo, hi)}
-        elif what == "take":
-            taken = runs.take(lo, hi)
-            assert {n: v + n - a for a, b, v in taken for n in range(a, b)} == inside
-            model = {n: v for n, v in model.items() if n not in inside}
-        elif what == "alter":
-            runs.alter(lo, hi, lambda value: value + 5)
-            model |= {n: v + 5 for n, v in inside.items()}
-        within = runs.within(lo, hi)
-        assert {n: v + n - a for a, b, v in within for n in range(a, b)} == {
-            n: model[n] for n in range(lo, hi) if n in model}
-        upto, value = runs.stretch(lo, hi)
-        assert value == model.get(lo) == runs.at(lo) and lo < upto <= hi
-        ranges = list(runs)
-        assert {n: v + n - a for a, b, v in ranges for n in range(a, b)} == model
-        for (begin, end, value), (start, _, after) in zip(ranges, ranges[1:]):
-            assert end < start or end == start and value + end - begin != after

@@ -198,13 +198,22 @@ def test_guests_of_a_region_on_both_stores(seed, version):
             assert mine == other, (name, args)
 
 
+def same_on_both(script, **how) -> None:
+    """*script*, run with a machine, leaves either store valid, and both alike."""
+    both = [make(TINY, trace=False, **how) for make in (Machine, dense_machine)]
+    for here in both:
+        script(here)
+        validate(here)
+    assert seen(both[0]) == seen(both[1])
+
+
 @pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize("let_go", ["opts out", "splits"])
 def test_a_row_of_shared_tables_is_let_go_and_filled_again(let_go, write):
     """What stays are PMD tables without an entry: a page is below a PTE table, which is to come."""
-    both, pages = [], 64
-    for make in (Machine, dense_machine):
-        here = make(TINY, trace=False, sharing=FileTableCache(("pte",)))
+    pages = 64
+
+    def script(here):
         task, file = here.spawn("a"), here.memfd("f", pages * PAGE)
         task.mmap(S, pages * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
         task.touch(S, pages * PAGE, write)
@@ -214,35 +223,27 @@ def test_a_row_of_shared_tables_is_let_go_and_filled_again(let_go, write):
             task.mprotect(S + PAGE, (pages - 2) * PAGE, "r")
             task.mprotect(S + PAGE, (pages - 2) * PAGE, "rw")
         task.touch(S, pages * PAGE, write)
-        validate(here)
-        both.append(here)
-    assert seen(both[0]) == seen(both[1])
+    same_on_both(script, sharing=FileTableCache(("pte",)))
 
 
 @pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize("first, pages", [(0, 22), (5, 30), (16, 7), (33, 31)])
 def test_a_row_that_was_truncated_is_filled_again_in_part(first, pages, write):
     """Its tables stayed; the first and the last of them are filled in part."""
-    both = []
-    for make in (Machine, dense_machine):
-        here = make(TINY, trace=False, sharing=Private())
+    def script(here):
         task, file = here.spawn("a"), here.memfd("f", 64 * PAGE)
         task.mmap(S, 64 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
         task.touch(S, 64 * PAGE, True)
         file.truncate(0), file.truncate(64 * PAGE)
         task.touch(S + first * PAGE, pages * PAGE, write)
-        validate(here)
         assert task.rss == pages * PAGE
-        both.append(here)
-    assert seen(both[0]) == seen(both[1])
+    same_on_both(script, sharing=Private())
 
 
 @pytest.mark.parametrize("first, pages", [(0, 30), (16, 16), (2, 44)])
 def test_guests_are_told_of_a_row_that_their_host_lets_go(first, pages):
     """No CPU runs a host: its guests' CPUs remember what a row of shared tables led to."""
-    both = []
-    for make in (Machine, dense_machine):
-        here = make(TINY, cpus=2, trace=False, sharing=FileTableCache(("pte",)))
+    def script(here):
         here.mount("msharefs", "/ms", version=2025)
         task, file = here.spawn("a"), here.open("/ms/r")
         file.truncate(SLOT)
@@ -250,16 +251,12 @@ def test_guests_are_told_of_a_row_that_their_host_lets_go(first, pages):
         task.mmap(S, SLOT, "rw", MAP_SHARED | MAP_FIXED, file)
         task.touch(S, 48 * PAGE)
         unmap(file, first, pages)
-        validate(here)
-        both.append(here)
-    assert seen(both[0]) == seen(both[1])
+    same_on_both(script, cpus=2, sharing=FileTableCache(("pte",)))
 
 
 def test_a_table_that_is_an_object_is_borrowed_as_it_is():
     """Its entries may be a row; the table itself is in none."""
-    both = []
-    for make in (Machine, dense_machine):
-        here = make(TINY, trace=False, huge_pages=8, cpus=2)
+    def script(here):
         here.mount("hugetlbfs", "/huge")
         file = here.open("/huge/f")
         a, b = here.spawn("a"), here.spawn("b")
@@ -268,31 +265,23 @@ def test_a_table_that_is_an_object_is_borrowed_as_it_is():
         a.touch(S, 32 * PAGE)
         a.run_on(1), a.load(S)                          # the MMU walks through its first PMD table
         b.touch(S, 32 * PAGE, True)
-        validate(here)
-        both.append(here)
-    assert seen(both[0]) == seen(both[1])
+    same_on_both(script, huge_pages=8, cpus=2)
 
 
 def test_each_mapping_of_a_row_is_told_of_its_own_tables():
     """Two VMAs of one process lead to the halves of a row: no table is flushed twice."""
-    both = []
-    for make in (Machine, dense_machine):
-        here = make(TINY, trace=False, sharing=FileTableCache(("pte",)))
+    def script(here):
         task, file = here.spawn("a"), here.memfd("f", 16 * PAGE)
         task.mmap(S, 16 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
         task.touch(S, 16 * PAGE, True)
         task.madvise(S, 8 * PAGE, MADV_DONTDUMP)
         file.truncate(0)
-        validate(here)
-        both.append(here)
-    assert seen(both[0]) == seen(both[1])
+    same_on_both(script, sharing=FileTableCache(("pte",)))
 
 
 def test_a_guard_region_that_a_merge_brings_leaves_shared_tables_alone():
     """The VMA may share no more from then on; what was linked before, stays right."""
-    both = []
-    for make in (Machine, dense_machine):
-        here = make(TINY, trace=False, sharing=FileTableCache())
+    def script(here):
         task, file = here.spawn("a"), here.memfd("f", 16 * PAGE)
         task.mmap(S, 16 * PAGE, "rw", MAP_SHARED | MAP_FIXED, file)
         task.mprotect(S + 8 * PAGE, 8 * PAGE, "r")
@@ -304,6 +293,4 @@ def test_a_guard_region_that_a_merge_brings_leaves_shared_tables_alone():
         task.fork("b").touch(S, 12 * PAGE, True)
         validate(here)
         task.madvise(S, PAGE, MADV_GUARD_INSTALL)
-        validate(here)
-        both.append(here)
-    assert seen(both[0]) == seen(both[1])
+    same_on_both(script, sharing=FileTableCache())
