@@ -37,6 +37,14 @@ def test_the_plan_has_the_notebook(path):
         assert f"### {name}\n**Draw:** " in PLAN
 
 
+def test_a_lesson_takes_the_hours_that_the_first_notebook_names():
+    start = (ROOT / "notebooks/00_start_here.ipynb").read_text(encoding="utf-8")
+    assert "takes between one and a quarter and two and a quarter hours" in start
+    lessons = sorted((ROOT / "notebooks").glob("[01][0-9]_*.ipynb"))[1:]
+    taken = [minutes(nbformat.read(path, as_version=4)) for path in lessons]
+    assert 75 <= min(taken) and max(taken) <= 135, taken
+
+
 @pytest.mark.parametrize("section", re.findall(r"(?ms)^### (.+?)(?=^##|\Z)", PLAN),
                          ids=lambda section: section.partition("\n")[0])
 def test_every_question_comes_with_a_wrong_answer_and_what_meets_it(section):
